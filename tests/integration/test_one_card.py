@@ -267,6 +267,14 @@ async def test_a_card_to_which_no_program_connects_goes_on_and_is_not_waited_for
         await until(lambda: world.counts["sessions"] == 0)
 
 
+async def test_a_card_that_is_reserved_for_another_is_not_shown_as_free(world: World) -> None:
+    await world.host([uicc(ONE)])
+    await booked(world, iccid=ONE)
+    async with shown(world, wait_s=30.0) as one:
+        await waiting(world)
+        assert one.iccid is None
+
+
 async def test_who_waited_long_enough_is_told_and_sees_the_card_that_others_use(
     world: World,
 ) -> None:

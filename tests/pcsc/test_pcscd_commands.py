@@ -112,7 +112,9 @@ print(hex(there.connection.transmit([0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00])[
 
 
 def test_a_program_waits_in_turn_for_any_card_and_its_reader_is_empty(programs: Programs) -> None:
-    holder = started(programs, "take", "--iccid", UICC, "--", "sh", "-c", "echo held; exec sleep 600")
+    holder = started(
+        programs, "take", "--iccid", UICC, "--", "sh", "-c", "echo held; exec sleep 600"
+    )
     holder.wait_for("held")
     which = ("--any", "--tag", "card=uicc", "--wait", "60")
     program = started(programs, "pcsc", "run", *which, *python(WAIT_FOR_CARD))

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of who runs a server: its connections, bans, drained hosts, its end."""
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsrc.command_line.groups import Leading, shared_options
 from wsrc.command_line.invocation import MAX_NAMED, Exit, Invocation, user_command
+from wsrc.command_line.listing import Time
 from wsrc.command_line.spans import Span
 from wsrc.errors import AmbiguousCardError, ErrorCode, RefusedError
 
@@ -34,7 +35,7 @@ def peers(call: Invocation) -> None:
         whole = {"instance": found.instance, "peers": documents, "drained": drained}
         call.output.document(whole)
         return
-    call.output.grid(_TITLES, [_peer_row(each) for each in found.peers])
+    call.output.grid(_TITLES, [_peer_row(each, call.output.time) for each in found.peers])
     for each in found.drained:
         why = f": {each.why}" if each.why else ""
         call.output.note(f"Card host {each.host} is drained by {each.by}{why}.")
@@ -82,7 +83,7 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     if call.output.as_json:
         call.output.document({"ban": _ban_document(made)})
         return
-    call.output.note(f"{made.who} is not let in until {made.until}.")
+    call.output.note(f"{made.who} is not let in until {call.output.time(made.until)}.")
 
 
 @user_command("unban", "wsrc admin unban tester@example.org")
@@ -102,7 +103,8 @@ def bans(call: Invocation) -> None:
     if call.output.as_json:
         call.output.document({"bans": [_ban_document(each) for each in found]})
     elif found:
-        rows = [(each.who, each.until, each.by, each.why or "") for each in found]
+        time = call.output.time
+        rows = [(each.who, time(each.until), each.by, each.why or "") for each in found]
         call.output.grid(("Who", "Until", "By", "Why"), rows)
     else:
         call.output.note("Nobody is banned.")
@@ -160,9 +162,9 @@ def stop(call: Invocation, why: str) -> None:
 
 def _drained(client: "Client", host: str, wait_s: float, why: str) -> int:
     """Drain a host, and wait for as long as was asked, in steps that a server may make shorter."""
-    until = time.monotonic() + wait_s
+    until = monotonic() + wait_s
     while True:
-        left_s = max(0.0, until - time.monotonic()) if wait_s else 0.0
+        left_s = max(0.0, until - monotonic()) if wait_s else 0.0
         sessions = client.admin.drain(host, wait_s=min(left_s, WAIT_STEP_S), why=why)
         if not sessions or not left_s:
             return sessions
@@ -209,7 +211,7 @@ def _peer_document(peer: "PeerInfo") -> dict[str, Any]:
     }
 
 
-def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
+def _peer_row(peer: "PeerInfo", time: Time) -> tuple[str, ...]:
     user = peer.role.value == "user"
     facts = ["draining"] * peer.draining + ["first form"] * peer.first_form
     return (
@@ -217,7 +219,7 @@ def _peer_row(peer: "PeerInfo") -> tuple[str, ...]:
         "user" if user else "card host",
         peer.name,
         peer.address or "",
-        peer.since,
+        time(peer.since),
         str(peer.sessions),
         str(peer.waiting) if user else "",
         "" if user else str(peer.readers),

@@ -12,6 +12,7 @@ from wsrc.command_line.invocation import (
     require_selection,
     user_command,
 )
+from wsrc.command_line.listing import Time
 from wsrc.command_line.output import card_document, state_text
 from wsrc.command_line.spans import span_text
 from wsrc.command_line.table import Cell
@@ -47,7 +48,7 @@ def who(call: Invocation, which: Filters, free: bool, busy: bool, holder: str | 
     if call.output.as_json:
         call.output.document({"cards": [_document(use) for use in uses]})
     elif uses:
-        call.output.grid(_TITLES, [_row(use) for use in uses])
+        call.output.grid(_TITLES, [_row(use, call.output.time) for use in uses])
     else:
         chosen = which or free or busy or holder is not None
         call.output.note("No card is there that matches." if chosen else "No card is there.")
@@ -85,7 +86,8 @@ def revoke(
         call.output.document({"revoked": [holder_document(each) for each in holders]})
         return
     for each in holders:
-        call.output.line(f"Taken from {each.holder}, who had it since {each.since}.")
+        since = call.output.time(each.since)
+        call.output.line(f"Taken from {each.holder}, who had it since {since}.")
     if not holders:
         call.output.note("Nobody had it.")
 
@@ -119,7 +121,7 @@ def _document(use: "CardUse") -> dict[str, Any]:
     }
 
 
-def _row(use: "CardUse") -> tuple[Cell, ...]:
+def _row(use: "CardUse", time: Time) -> tuple[Cell, ...]:
     card, holders = use.card, use.holders
     lent = (f"lent to {use.lent}",) if use.lent is not None else ()
     named = [each.name for each in use.waiters]
@@ -129,9 +131,9 @@ def _row(use: "CardUse") -> tuple[Cell, ...]:
         card.host or card.remote_addr[0],
         card.reader_name or card.reader or "",
         card.label or card.identities.iccid or (card.eids[0] if card.eids else ""),
-        state_text(card.state, draining=card.draining),
+        state_text(card),
         [*(_named(each) for each in holders), *lent],
-        [each.since for each in holders],
+        [time(each.since) for each in holders],
         [span_text(each.idle_s) for each in holders],
         waiting,
     )

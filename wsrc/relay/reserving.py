@@ -261,7 +261,7 @@ def _interval(asked: m.Reserve, utc: float) -> tuple[float, float]:
     if math.isnan(begins):
         why = "'begins' is no time with its offset, such as 2026-01-31T13:00:00+01:00."
     elif not 0 < asked.for_s <= MAX_FOR_S:
-        why = f"A reservation lasts more than 0 and at most {MAX_FOR_S:.0f} seconds."
+        why = f"A reservation lasts more than 0 s and at most {MAX_FOR_S / 86_400:.0f} days."
     elif begins < utc - PAST_S:
         why = f"The time begins in the past: here it is {_time(utc)}."
     elif begins > utc + MAX_AHEAD_S:
@@ -294,7 +294,7 @@ def _one(state: RelayState, user: UserPeer, selection: Selection, wanted: Wanted
     if not found:
         raise RefusedError(ErrorCode.NO_SUCH_CARD, f"No card here has {selection}.")
     if len({identity_of(slot) for slot in found}) > 1:
-        why = f"{len(found)} cards have {selection}. {queue.BY_READER}"
+        why = f"{len(found)} cards have {selection}. {queue.OR_ANY}"
         raise RefusedError(ErrorCode.AMBIGUOUS, why)
     slot = found[0]
     if Verb.RESERVE not in rights.of(user.audience, slot):

@@ -265,7 +265,7 @@ class OneCard(RemoteCards):
             return
         own = [each for each in there if self._own is not None and self._own.matches(each.card)]
         present = [each for each in own or there if each.seen.present]
-        free = [each for each in there if _is_free(each)]
+        free = [each for each in there if self._is_free(each)]
         if self._waits and not free:
             self._place = None
             self._none_free.set()
@@ -282,7 +282,15 @@ class OneCard(RemoteCards):
         """Return whether a card is one to connect to."""
         if self._booked is not None and not self._waits:
             return place.seen.present or place.returning
-        return _is_free(place)
+        return self._is_free(place)
+
+    def _is_free(self, place: Place) -> bool:
+        """Return whether a card can be had, as far as is known; a reserved one by its token."""
+        seen, card = place.seen, place.card
+        own = self._own is not None and self._own.matches(card)
+        there = seen.present and not seen.mute and not seen.others
+        kept = card.draining or (card.reserved and not own)
+        return place.returning or (there and card.state is not CardState.IN_USE and not kept)
 
     def _seen(self) -> Seen:
         """Return how the reader is, counting cards that were exchanged."""
@@ -309,13 +317,6 @@ class OneCard(RemoteCards):
         if last is not None and last[0] is place:
             return place.seen.event_count - last[1]
         return int(self._shown.present) + int(place.seen.present)
-
-
-def _is_free(place: Place) -> bool:
-    """Return whether a card can be had, as far as is known."""
-    seen, card = place.seen, place.card
-    there = seen.present and not seen.mute and not seen.others
-    return place.returning or (there and card.state is not CardState.IN_USE and not card.draining)
 
 
 def _called(which: Filters, booked: Booked | None) -> str:
