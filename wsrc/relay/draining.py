@@ -54,13 +54,13 @@ def gone(state: RelayState, peer: CardPeer) -> None:
 
 
 def begin(state: RelayState, drained: Drained, peer: CardPeer | None) -> Drained | None:
-    """Drain a host, or drain it for another reason; return how, None if there are too many."""
+    """Drain a host, or drain it for another reason if any; return how, None if too many are."""
     key = key_of(drained.host)
     before = state.drained.get(key)
     if before is None and len(state.drained) >= MAX_DRAINED:
         return None
     if before is not None:
-        before.by, before.why = drained.by, drained.why
+        before.by, before.why = drained.by, drained.why or before.why
         drained = before
     state.drained[key] = drained
     if peer is not None and peer.drained is None:
