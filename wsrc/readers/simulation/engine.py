@@ -17,7 +17,7 @@ class Direction(Enum):
 class Engine(Protocol):
     """What runs command APDUs, whatever protocol carries them."""
 
-    def fetch_sw1(self, cla: int) -> int:
+    def fetch_sw1(self, cla: int, /) -> int:
         """Return the SW1 by which T=0 announces response data: 61, or 9F of GSM commands."""
         ...
 
