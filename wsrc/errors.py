@@ -89,7 +89,7 @@ class ErrorCode(OpenWord):
     )
     NOT_KEPT = (
         "not_kept",
-        "The server could not write what it was to keep, and nothing is changed",
+        "The server could not write what it was to keep; `message` says what holds for now, if any",
     )
     REQUEST_IN_FLIGHT = "request_in_flight", "The request before this one is not answered yet"
     CANCELLED = "cancelled", "The request was given up with `cancel`"

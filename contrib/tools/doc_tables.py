@@ -55,7 +55,8 @@ OBJECTS = (
     m.CardInfo, m.Identities, m.LeaseInfo, m.ReaderInfo, m.RunningSession, m.ReaderView,
     m.ServerLimits, m.Step, m.StepResult, m.ReadAhead,
     m.SealAsk, m.SealOffer, m.SealSecret, m.SealProof,
-    m.CardUse, m.HolderInfo, m.WaiterInfo, m.PeerInfo, m.BanInfo, m.ReservationInfo,
+    m.CardUse, m.HolderInfo, m.WaiterInfo, m.PeerInfo, m.BanInfo, m.DrainedHost,
+    m.ReservationInfo,
 )  # fmt: skip
 NOTIFIED = (PcscReaderState, PcscReaders)
 ENUMS = (

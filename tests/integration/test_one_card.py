@@ -12,11 +12,13 @@ import pytest
 from tests.support.certificates import Certificates
 from tests.support.world import LIMIT_S, World, running, uicc, until
 from wsrc.bridges.pcscd.source import Seen
+from wsrc.bridges.remote import one_card
 from wsrc.bridges.remote.cards import clients
 from wsrc.bridges.remote.one_card import Booked, OneCard
 from wsrc.card.slot import Pick
 from wsrc.errors import CardBusyError, NoSuchCardError, WsrcError
 from wsrc.settings.load import UserSettings
+from wsrc.user_client.aio import Client
 from wsrc.user_client.naming import Filters
 
 ONE, TWO, THREE = "8988211000000430010", "8988211000000430028", "8988211000000430036"
@@ -30,10 +32,11 @@ async def world(certificates: Certificates, tmp_path: Path) -> AsyncIterator[Wor
 
 
 class Shown:
-    """The one reader, and all that was reported of it."""
+    """The one reader, and all that was reported and said of it."""
 
-    def __init__(self, source: OneCard) -> None:
+    def __init__(self, source: OneCard, said: list[str]) -> None:
         self.source = source
+        self.said = said
         self.reports: list[Seen] = []
 
     def report(self, seen: Sequence[Seen]) -> None:
@@ -56,10 +59,13 @@ class Shown:
 
 
 @contextlib.asynccontextmanager
-async def shown(world: World, booked: Booked | None = None, **which: Any) -> AsyncIterator[Shown]:
+async def shown(
+    world: World, booked: Booked | None = None, wait_s: float = 0.0, **which: Any
+) -> AsyncIterator[Shown]:
     settings = UserSettings(server_url=world.user_url, tls_ca=world.ca)
-    source = OneCard(clients(settings), Filters(**which), lambda _: None, booked)
-    one = Shown(source)
+    said: list[str] = []
+    source = OneCard(clients(settings), Filters(**which), said.append, booked, wait_s)
+    one = Shown(source, said)
     async with asyncio.timeout(4 * LIMIT_S), asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(source.run(one.report))
         await source.begun()
@@ -190,3 +196,127 @@ async def test_of_any_card_the_one_that_is_given_is_in_the_reader(world: World) 
         await mine.detach()
         await session.close()
         assert over == []
+
+
+async def waiting(world: World) -> None:
+    await until(lambda: world.counts["waiting"] > 0)
+
+
+async def test_who_waits_has_an_empty_reader_until_its_turn_and_then_a_card_of_its_own(
+    world: World,
+) -> None:
+    await world.host([uicc(ONE)])
+    first, last = await world.user("first"), await world.user("last")
+    held = await first.select(iccid=ONE)
+    async with shown(world, wait_s=30.0) as one, asyncio.TaskGroup() as tasks:
+        await waiting(world)
+        assert one.iccid is None
+        with pytest.raises(NoSuchCardError):
+            await one.source.open(b"")
+        late = tasks.create_task(_of(last, wait_s=30.0))
+        await until(lambda: world.counts["waiting"] == 2)
+        await held.detach()
+        await one.becomes(ONE)
+        assert world.counts["waiting"] == 1
+        assert one.seen.others == 0
+        session = await one.source.open(b"")
+        assert (await session.transmit(MF))[:1] == b"\x61"
+        assert not late.done()
+        await session.close()
+        assert await late == ONE
+        await one.becomes(ONE)
+        assert one.seen.event_count == 3
+
+
+async def test_a_card_that_is_free_is_not_taken_before_a_program_connects(world: World) -> None:
+    await world.host([uicc(ONE), uicc(TWO)])
+    user = await world.user()
+    async with shown(world, wait_s=30.0) as one:
+        before = one.iccid
+        assert before is not None
+        assert world.counts["sessions"] == 0
+        other = TWO if before == ONE else ONE
+        async with user.select(iccid=before):
+            await one.becomes(other)
+            async with user.select(iccid=other):
+                await one.becomes(None)
+                await waiting(world)
+                assert one.seen == Seen(one.seen.name, event_count=4)
+            await one.becomes(other)
+        assert one.seen.event_count == 5
+
+
+async def test_a_card_to_which_no_program_connects_goes_on_and_is_not_waited_for_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_card, "UNUSED_S", 0.2)
+    await world.host([uicc(ONE)])
+    first, last = await world.user("first"), await world.user("last")
+    held = await first.select(iccid=ONE)
+    async with shown(world, wait_s=30.0) as one, asyncio.TaskGroup() as tasks:
+        await waiting(world)
+        late = tasks.create_task(last.select(iccid=ONE, wait_s=30.0).__aenter__())
+        await until(lambda: world.counts["waiting"] == 2)
+        await held.detach()
+        card = await late
+        assert one.said[-1] == "No program connected to the card, which is given back."
+        await one.becomes(None)
+        assert world.counts["waiting"] == 0
+        await card.detach()
+        await one.becomes(ONE)
+        await until(lambda: world.counts["sessions"] == 0)
+
+
+async def test_a_card_that_is_reserved_for_another_is_not_shown_as_free(world: World) -> None:
+    await world.host([uicc(ONE)])
+    await booked(world, iccid=ONE)
+    async with shown(world, wait_s=30.0) as one:
+        await waiting(world)
+        assert one.iccid is None
+
+
+async def test_who_waited_long_enough_is_told_and_sees_the_card_that_others_use(
+    world: World,
+) -> None:
+    await world.host([uicc(ONE)])
+    user = await world.user()
+    async with user.select(iccid=ONE), shown(world, wait_s=0.2) as one:
+        await one.becomes(ONE)
+        assert one.seen.others == -1
+        assert one.said[-1].startswith("No card is free; there are 1.")
+        with pytest.raises(CardBusyError):
+            await one.source.open(b"")
+    assert world.counts["waiting"] == 0
+
+
+async def test_a_reservation_waits_for_its_card_with_the_token(world: World) -> None:
+    await world.host([uicc(ONE)])
+    user = await world.user("bob")
+    held = await user.select(iccid=ONE)
+    token = await booked(world, iccid=ONE)
+    async with shown(world, token, wait_s=30.0) as one:
+        await waiting(world)
+        assert one.iccid is None
+        await held.detach()
+        await one.becomes(ONE)
+        session = await one.source.open(b"")
+        assert session.place.card.identities.iccid == ONE
+        with pytest.raises(CardBusyError):
+            await user.select(iccid=ONE)
+
+
+async def test_a_program_that_is_on_t1_has_the_card_as_it_asks_for_it(world: World) -> None:
+    await world.host([uicc(ONE)])
+    user = await world.user()
+    held = await user.select(iccid=ONE)
+    async with shown(world, wait_s=30.0) as one:
+        await waiting(world)
+        await held.detach()
+        await one.becomes(ONE)
+        session = await one.source.open(b"", raw_tpdu=False)
+        assert (await session.transmit(MF + b"\0"))[-2:] == b"\x90\x00"
+
+
+async def _of(user: Client, **options: Any) -> str | None:
+    async with user.select(iccid=ONE, **options) as card:
+        return card.info.identities.iccid

@@ -236,6 +236,10 @@ async def test_the_commands_tag_and_comment_and_any(
         assert await wsrc(world, "list", "--tag", "kind=gs*", "--json") == 0
         (card,) = json.loads(capsys.readouterr().out)["cards"]
         assert (card["iccid"], card["comment"]) == (TWO, "PIN is 0000")
+        columns = "iccid,tags,comment"
+        assert await wsrc(world, "list", "--tag", "kind=gsma", "--columns", columns) == 0
+        assert f"{TWO}\tatr_family=" in (shown := capsys.readouterr().out)
+        assert ",kind=gsma,protocol=T0\tPIN is 0000\n" in shown
         assert await wsrc(world, "info", "--tag", "kind=gsma") == 0
         shown = capsys.readouterr().out
         assert "Tag          kind=gsma" in shown

@@ -95,6 +95,37 @@ def test_a_program_finds_one_reader_with_any_card(programs: Programs) -> None:
     assert ran.stdout.count("\n") == 1
 
 
+WAIT_FOR_CARD = """
+from smartcard.CardRequest import CardRequest
+from smartcard.CardType import AnyCardType
+from smartcard.Exceptions import NoCardException
+from smartcard.System import readers
+(reader,) = readers()
+try:
+    reader.createConnection().connect()
+except NoCardException:
+    print("empty", flush=True)
+there = CardRequest(timeout=60, cardType=AnyCardType(), readers=[reader]).waitforcard()
+there.connection.connect()
+print(hex(there.connection.transmit([0x00, 0xA4, 0x00, 0x04, 0x02, 0x3F, 0x00])[1]), flush=True)
+"""
+
+
+def test_a_program_waits_in_turn_for_any_card_and_its_reader_is_empty(programs: Programs) -> None:
+    holder = started(
+        programs, "take", "--iccid", UICC, "--", "sh", "-c", "echo held; exec sleep 600"
+    )
+    holder.wait_for("held")
+    which = ("--any", "--tag", "card=uicc", "--wait", "60")
+    program = started(programs, "pcsc", "run", *which, *python(WAIT_FOR_CARD))
+    program.wait_for("^empty$")
+    program.wait_for("No card is free; the reader is empty until one is given.")
+    assert "No card is there" not in program.output
+    holder.end()
+    program.wait_for("^0x61$")
+    assert program.process.wait(LIMIT_S) == 0
+
+
 def test_a_program_finds_one_reader_with_the_card_of_a_reservation(programs: Programs) -> None:
     token = programs.wsrc("reserve", "--iccid", UICC, "--for", "1h").stdout.strip()
     try:
@@ -120,6 +151,7 @@ def test_a_program_finds_one_reader_with_the_card_of_a_reservation(programs: Pro
         (("--any", "--iccid", UICC, "--iccid", EUICC), "--any takes --iccid once"),
         (("--reservation", "x", "--iccid", UICC), "give no selection beside it"),
         (("--reservation", "x", "--all"), "--all shows all cards"),
+        (("--iccid", UICC, "--wait", "5"), "--wait needs --any or --reservation"),
     ],
 )
 def test_what_cannot_be_one_card_is_said(

@@ -23,8 +23,8 @@ from tests.support.pcsc.sides import OurSide
 from wsrc.card.apdu import Command, Response
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card
+from wsrc.readers.simulation.engine import Direction
 from wsrc.readers.simulation.status import SW, StatusWordError
-from wsrc.readers.simulation.uicc import Direction
 
 pytestmark = pytest.mark.pcscd
 
@@ -37,7 +37,8 @@ ATR = bytes.fromhex("3b800181")
 class Telling:
     """Answers 80 10 xx yy with xxyy octets that follow from these numbers."""
 
-    fetch_sw1 = 0x61
+    def fetch_sw1(self, _cla: int) -> int:
+        return 0x61
 
     def reset(self) -> None:
         pass

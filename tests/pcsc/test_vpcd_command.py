@@ -14,6 +14,7 @@ from tests.support.pcsc.inserted import inserted
 from tests.support.processes import Program, Programs, argv, running
 from tests.support.world import EUICC, UICC, Host, World, running as world_running, until
 from wsrc.bridges.remote.cards import RemoteCards, clients
+from wsrc.bridges.remote.one_card import OneCard
 from wsrc.bridges.vpcd import VpcdSlot
 from wsrc.card.identity import shorten
 from wsrc.command_line.invocation import Exit
@@ -67,6 +68,12 @@ class Desk:
         settings = UserSettings(server_url=self.world.user_url, tls_ca=certificates.ca, name="desk")
         wanted = alternatives({"iccid": [UICC[:-1]]})
         cards = RemoteCards(clients(settings), wanted, self.notes.append)
+        async with self.filled(cards, idle_s):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def filled(self, cards: RemoteCards, idle_s: float) -> AsyncIterator[None]:
+        """Put one card after the other into the slot."""
         slot = VpcdSlot(cards, ("127.0.0.1", self.slot.port), idle_s, self.notes.append)
         async with asyncio.TaskGroup() as tasks:
             at_work = [tasks.create_task(each) for each in (cards.run(slot.look), slot.run())]
@@ -232,6 +239,28 @@ async def test_the_slot_is_empty_while_another_user_holds_the_card(
             await at.empty()
         await at.present()
         assert "held by third" in at.notes[1]
+
+
+async def test_any_card_is_waited_for_in_turn_with_an_empty_slot(
+    bench: Bench, slot: Slot, source: PcscSource, certificates: Certificates
+) -> None:
+    async with world_running(certificates) as world:
+        await world.host([default_cards()[0]])
+        at, user = Desk(bench, slot, source, world), await world.user("third")
+        held = await user.select(iccid=UICC)
+        settings = UserSettings(server_url=world.user_url, tls_ca=certificates.ca, name="desk")
+        cards = OneCard(clients(settings), {}, at.notes.append, wait_s=60.0)
+        async with at.filled(cards, idle_s=0.0):
+            await until(lambda: world.counts["waiting"] == 1)
+            async with asyncio.TaskGroup() as tasks:
+                late = tasks.create_task(user.select(iccid=UICC, wait_s=60.0).__aenter__())
+                await until(lambda: world.counts["waiting"] == 2)
+                await held.detach()
+                await at.present()
+                async with at.connected() as connection:
+                    assert (await tell(connection, MF))[:1] == b"\x61"
+                    assert not late.done()
+            await late.result().detach()
 
 
 async def test_the_slot_is_empty_while_the_card_host_is_away(

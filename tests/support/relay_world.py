@@ -12,11 +12,12 @@ from wsrc.policy.machine import Policy
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import encode
-from wsrc.relay.effects import Audit, Book, Close, Effect, Keep, Note, Send, Stop
+from wsrc.relay.effects import Audit, Book, Close, Effect, Keep, Note, Send, Stop, Uphold
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.relay.records import LEAVING, UserPeer
 from wsrc.relay.reservations import Booking
+from wsrc.relay.standing import Standing
 from wsrc.relay.state import Limits
 
 
@@ -40,13 +41,14 @@ class World:
         self.kept: dict[str, Kept] = {}
         self.bookings: dict[int, Booking] = {}
         self.last_booking = 0
+        self.orders: dict[tuple[str, str], Standing] = {}
         self.start()
         self.peers: dict[int, Peer] = {}
         self.notes: list[str] = []
         self.noted: list[Note] = []
         self.events: list[Event] = []
         self.stopped = False
-        self.to_keep: list[Keep | Book] = []
+        self.to_keep: list[Keep | Book | Uphold] = []
         self.keeps_late = False
         self.last_session = self._nonces = 0
         self.seal = SEAL
@@ -68,7 +70,8 @@ class World:
             open_to_operators=self.open_to_operators,
         )
         notes = {name: kept for name, kept in self.kept.items() if not kept.empty}
-        self.relay.recall(notes, tuple(self.bookings.values()), self.last_booking, self.now)
+        bookings, orders = tuple(self.bookings.values()), tuple(self.orders.values())
+        self.relay.recall(notes, bookings, self.last_booking, self.now, orders)
         if self.policy is not None:
             assert self.relay.set_policy(self.policy, self.now) == []
         for peer in self.peers.values() if self.runs > 1 else ():
@@ -193,7 +196,7 @@ class World:
                     self.events.append(event)
                 case Stop():
                     self.stopped = True
-                case Keep() | Book():
+                case Keep() | Book() | Uphold():
                     self.to_keep.append(effect)
                     if not self.keeps_late:
                         self.later(self.keep)
@@ -204,6 +207,9 @@ class World:
         change = self.to_keep.pop(0)
         if isinstance(change, Book):
             self._book(change, why)
+            return
+        if isinstance(change, Uphold):
+            self._uphold(change, why)
             return
         now_kept: Kept | None = None
         if not why:
@@ -220,6 +226,15 @@ class World:
             self.last_booking = max(self.last_booking, booking.number)
         if change.number:
             self.perform(self.relay.booked(change.number, why, self.now))
+
+    def _uphold(self, change: Uphold, why: str) -> None:
+        order = change.order
+        if not why:
+            self.orders.pop((order.kind, order.key), None)
+            if not change.drops:
+                self.orders[order.kind, order.key] = order
+        if change.number:
+            self.perform(self.relay.upheld(change.number, why, self.now))
 
     def later(self, action: Callable[[], None]) -> None:
         """Do something when the relay is done with the event that it is at."""

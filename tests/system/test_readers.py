@@ -269,6 +269,9 @@ async def test_the_command_shows_readers(world: World) -> None:
         "Pcsc.Reader.StateChange",
     ]
     assert "not both" in await printed(world, "--json", "--json-rpc")
+    assert name in await printed(world, "--tag=card=uicc")
+    assert "No reader is there." in await printed(world, "--tag=card=euicc")
+    assert "select none" in await printed(world, "--watch", "--json-rpc", "--tag=card=uicc")
 
 
 @pytest.mark.parametrize(

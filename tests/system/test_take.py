@@ -226,7 +226,7 @@ def test_who_loses_the_card_is_told_why_inside_and_out(bench: Bench) -> None:
     taken = bench.run("revoke", UICC, "--why", "the night needs it")
     if taken.returncode:
         pytest.fail(taken.stderr)
-    program.wait_for("wsrc: The card is yours no more.*the night needs it")
+    program.wait_for("wsrc: The card is no longer ours: Revoked.*the night needs it")
     late = bench.inside("apdu", ASK_PIN)
     assert late.returncode == 4
     assert "the night needs it" in late.stderr

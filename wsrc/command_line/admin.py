@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands of who runs a server: its connections, bans, drained hosts, its end."""
 
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,10 +34,14 @@ def peers(call: Invocation) -> None:
         found = client.admin.peers()
     if call.output.as_json:
         documents = [_document(each) for each in found.peers]
-        document: dict[str, Any] = {"instance": found.instance, "peers": documents}
+        drained = [asdict(each) for each in found.drained]
+        document = {"instance": found.instance, "peers": documents, "drained": drained}
         call.output.document(_undone(document, found.unanswered))
         return
     call.output.grid(_TITLES, [_peer_row(each, call.output.time) for each in found.peers])
+    for each in found.drained:
+        why = f": {each.why}" if each.why else ""
+        call.output.note(f"Card host {each.host} is drained by {each.by}{why}.")
     if found.unanswered:
         servers = ", ".join(found.unanswered)
         call.output.note(f"Without those of {servers}: no answer, or we may not see them.")
@@ -76,7 +80,7 @@ def ban(call: Invocation, who: str, for_s: float, why: str) -> None:
     Let somebody in no more for a time.
 
     WHO is a principal or an IP address, of which one of IPv6 counts as its /64. Connections are
-    closed and sessions end. The server forgets bans when it is started again.
+    closed and sessions end. A ban stands when the server is started again.
     """
     with call.client() as client:
         made = client.admin.ban(who, for_s=for_s, why=why)
@@ -121,7 +125,8 @@ def drain(call: Invocation, host: str, wait_s: float, why: str) -> Exit:
     """
     Have no session begin on the cards of a host.
 
-    Those that there are go on. It is so until `admin undrain`, also when the host connects again.
+    Those that there are go on. It is so until `admin undrain`, also when the host connects again
+    and when the server is started again; `admin peers` shows who is drained.
     """
     with call.client() as client:
         sessions = _drained(client, host, wait_s, why)
@@ -155,9 +160,9 @@ def stop(call: Invocation, why: str) -> None:
 
 def _drained(client: "Client", host: str, wait_s: float, why: str) -> int:
     """Drain a host, and wait for as long as was asked, in steps that a server may make shorter."""
-    until = time.monotonic() + wait_s
+    until = monotonic() + wait_s
     while True:
-        left_s = max(0.0, until - time.monotonic()) if wait_s else 0.0
+        left_s = max(0.0, until - monotonic()) if wait_s else 0.0
         sessions = client.admin.drain(host, wait_s=min(left_s, WAIT_STEP_S), why=why)
         if not sessions or not left_s:
             return sessions

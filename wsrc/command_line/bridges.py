@@ -27,7 +27,7 @@ from wsrc.command_line.invocation import (
     wait_option,
 )
 from wsrc.command_line.program_run import status_of
-from wsrc.command_line.showing import Wanted, cards_of, one_of
+from wsrc.command_line.showing import ONLY_ONE, Wanted, cards_of, one_of, queue_option
 from wsrc.errors import ConfigError
 from wsrc.net.tls_files import SELDOM_S, ClientTls, looked_after
 from wsrc.process.loop import run_main
@@ -126,6 +126,7 @@ def _ask_user(call: Invocation, line: str) -> str | None:
 @card_options
 @any_option
 @reservation_option
+@queue_option
 @click.option(
     "--host", default="127.0.0.1", metavar="HOST", help="Where pcscd runs.  [default: 127.0.0.1]"
 )
@@ -149,6 +150,7 @@ def vpcd(  # noqa: PLR0913 - the options of a command, each by its name
     *,
     pick: Pick,
     reservation: str | None,
+    wait_s: float,
     host: str,
     port: int,
     idle_s: float,
@@ -163,15 +165,19 @@ def vpcd(  # noqa: PLR0913 - the options of a command, each by its name
     user has that.
     """
     tls = ClientTls(call.settings)
-    cards = cards_of(call, _wanted(call, which, pick, reservation), tls)
+    cards = cards_of(call, _wanted(call, which, pick, reservation, wait_s), tls)
     is_own = _is_of_this_host if is_loopback(host) else None
     slot = VpcdSlot(cards, (host, port), idle_s, call.output.note, is_own=is_own)
     run_main(_serve_slot(call, cards, slot, tls))
 
 
-def _wanted(call: Invocation, which: Filters, pick: Pick, reservation: str | None) -> Wanted:
+def _wanted(
+    call: Invocation, which: Filters, pick: Pick, reservation: str | None, wait_s: float
+) -> Wanted:
     if pick is Pick.ANY or reservation is not None:
-        return one_of(call, dict(which), reservation)
+        return one_of(call, dict(which), reservation, wait_s)
+    if wait_s:
+        raise click.UsageError(ONLY_ONE)
     if not which:
         with call.client() as client:
             require_selection(client, which)
@@ -187,7 +193,7 @@ async def _serve_slot(call: Invocation, cards: RemoteCards, slot: VpcdSlot, tls:
     async def serve() -> None:
         await cards.begun()
         require_one(slot.places)
-        if not slot.places:
+        if not slot.places and not cards.waits:
             call.output.note(NONE_YET)
         await slot.run()
 

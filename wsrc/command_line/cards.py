@@ -147,7 +147,7 @@ def _show(call: Invocation, event: "CardEvent") -> None:
         return
     names = " and ".join(holders(event.card))
     held = f", held by {names}" if names else ""
-    state = f"{state_text(event.card.state)}{held}"
+    state = f"{state_text(event.card)}{held}"
     call.output.line(f"{event.change.value:<8} {describe(event.card)}: {state}")
 
 

@@ -144,7 +144,7 @@ class Taken:
 
     def _lost(self, why: WsrcError) -> None:
         self._over(why)
-        self._call.output.complain(f"wsrc: The card is yours no more. {why}")
+        self._call.output.complain(f"wsrc: {why}")
 
     def _over(self, why: WsrcError) -> None:
         """Have programs inside told that there is no card any more, and why."""

@@ -20,6 +20,8 @@ TITLES = {
     "iccid": "ICCID",
     "eid": "EID",
     "label": "Label",
+    "tags": "Tags",
+    "comment": "Comment",
     "state": "State",
     "holder": "Holder",
     "since": "Since",
@@ -29,8 +31,6 @@ TITLES = {
     "id": "Reader id",
     "protocol": "Protocol",
     "atr": "ATR",
-    "tags": "Tags",
-    "comment": "Comment",
 }
 """Every column by the name by which it is asked for; another one has a line here and in `cells`."""
 
@@ -42,7 +42,9 @@ def cells(card: CardInfo, time: Time) -> dict[str, Cell]:
         "iccid": card.identities.iccid or "",
         "eid": eids(card),
         "label": card.label or "",
-        "state": state_text(card.state, draining=card.draining),
+        "tags": [f"{key}={value}" for key, value in sorted((card.tags or {}).items())],
+        "comment": card.comment or "",
+        "state": state_text(card),
         "holder": holders(card),
         "since": [time(lease.since) for lease in leases(card)],
         "until": [time(lease.until) for lease in leases(card) if lease.until],
@@ -51,8 +53,6 @@ def cells(card: CardInfo, time: Time) -> dict[str, Cell]:
         "id": card.reader or "",
         "protocol": card.protocol or "",
         "atr": card.identities.atr or "",
-        "tags": [f"{key}={value}" for key, value in (card.tags or {}).items()],
-        "comment": card.comment or "",
     }
 
 

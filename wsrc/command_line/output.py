@@ -283,6 +283,7 @@ def card_document(card: CardInfo) -> dict[str, Any]:
         "reader_name": card.reader_name,
         "state": card.state.value,
         "draining": card.draining,
+        "reserved": card.reserved,
         "iccid": card.identities.iccid,
         "eids": list(eids(card)),
         "atr": card.identities.atr,
@@ -343,10 +344,11 @@ def atr_document(atr: bytes) -> dict[str, Any]:
     }
 
 
-def state_text(state: CardState, *, draining: bool = False) -> str:
-    """Return what a person is shown for a state; programs are shown the word of the protocol."""
+def state_text(card: CardInfo) -> str:
+    """Return what a person is shown as a state; programs are shown the word of the protocol."""
     texts = {CardState.ASSOCIATED: "in use", CardState.IN_USE: "in use on its host"}
-    return f"{texts.get(state, state.value)}{', draining' if draining else ''}"
+    more = ["draining"] * card.draining + ["reserved"] * card.reserved
+    return ", ".join([texts.get(card.state, card.state.value), *more])
 
 
 def info_lines(card: CardInfo, *, utc: bool = False) -> list[str]:
@@ -360,7 +362,7 @@ def info_lines(card: CardInfo, *, utc: bool = False) -> list[str]:
         *(("Tag", text_of(*tag)) for tag in sorted((card.tags or {}).items())),
         *((("Comment", card.comment),) if card.comment else ()),
         ("Reader", place(card)),
-        ("State", state_text(card.state, draining=card.draining)),
+        ("State", state_text(card)),
         *(("Holder", f"{each.holder} since {shown(each.since, utc=utc)}") for each in leases(card)),
         *(() if leases(card) else (("Holder", "nobody"),)),
         ("Protocol", card.protocol.value if card.protocol else "not told"),

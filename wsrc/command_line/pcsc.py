@@ -23,7 +23,7 @@ from wsrc.command_line.invocation import (
     user_command,
 )
 from wsrc.command_line.program_run import run_program, status_of
-from wsrc.command_line.showing import Wanted, cards_of, one_of
+from wsrc.command_line.showing import ONLY_ONE, Wanted, cards_of, one_of, queue_option
 from wsrc.process.loop import run_main, ungrouped
 from wsrc.process.signals import service
 from wsrc.user_client.naming import Filters, alternatives
@@ -61,18 +61,21 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         *args: Any,
         pick: Pick,
         reservation: str | None,
+        wait_s: float,
         **options: Any,
     ) -> Any:
         which, everything = options.pop("which"), options.pop("everything")
         if pick is not Pick.ANY and reservation is None:
+            if wait_s:
+                raise click.UsageError(ONLY_ONE)
             wanted: Wanted = _all_of(call, which, everything=everything)
         elif everything:
             raise click.UsageError("--all shows all cards; --any and --reservation show one.")
         else:
-            wanted = one_of(call, which, reservation)
+            wanted = one_of(call, which, reservation, wait_s)
         return function(call, *args, wanted=wanted, **options)
 
-    decorated = card_options(any_option(reservation_option(run)))
+    decorated = card_options(any_option(reservation_option(queue_option(run))))
     parameters: list[click.Option] = getattr(decorated, "__click_params__", [])
     for option in parameters:
         if option.name in Filters.__annotations__:
@@ -270,7 +273,7 @@ class Shown:
         there = [place for place in self._source.places if place.seen.present]
         held = sum(place.seen.others != 0 for place in there)
         if not there and self._source.reachable:
-            return [NONE_YET]
+            return [] if self._source.waits else [NONE_YET]
         if len(there) <= 1 and not held:
             return []
         if len(there) == 1:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsrc.command_line.invocation import Invocation, user_command
+from wsrc.command_line.invocation import Invocation, card_options, user_command
 from wsrc.errors import LocalProtocolError
 from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
 from wsrc.protocol.reader_events import status_of
+from wsrc.user_client.naming import Filters
 
 if TYPE_CHECKING:
     from wsrc.user_client.blocking import Client
@@ -21,37 +22,42 @@ if TYPE_CHECKING:
     "readers",
     "wsrc readers",
     "wsrc readers --watch",
+    "wsrc readers --tag bench=3",
     "wsrc readers --json | jq -r '.readers[] | select(.status == \"empty\").reader'",
     "wsrc readers --watch --json-rpc",
 )
+@card_options
 @click.option("--watch", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--json-rpc", is_flag=True, help="Print JSON-RPC 2.0 notifications, one a line.")
-def readers(call: Invocation, *, watch: bool, json_rpc: bool) -> None:
+def readers(call: Invocation, which: Filters, *, watch: bool, json_rpc: bool) -> None:
     """
     Show the readers, empty ones too.
 
-    A reader is in use while a user holds its card, or another program of its host does. With
-    --watch it outlives its server: when that is back, it begins again.
+    A reader is in use while a user holds its card, or another program of its host does. `*` in an
+    option stands for any text. With --watch it outlives its server: when that is back, it begins
+    again.
     """
     if json_rpc and call.output.as_json:
         raise LocalProtocolError("Use --json or --json-rpc, not both.")
+    if json_rpc and watch and which:
+        raise LocalProtocolError("--json-rpc with --watch tells of all readers; select none.")
     if watch:
         call.output.endless = True
-        call.without_end(lambda client: _watch(call, client, json_rpc=json_rpc))
+        call.without_end(lambda client: _watch(call, client, which, json_rpc=json_rpc))
         return
     with call.client() as client:
         if json_rpc:
-            there = client.list_readers().readers
+            there = client.list_readers(**which).readers
             _print_messages(call, [list_change(there), *map(state_change, there)])
         else:
-            _show_all(call, client.list_readers())
+            _show_all(call, client.list_readers(**which))
 
 
-def _watch(call: Invocation, client: "Client", *, json_rpc: bool) -> None:
+def _watch(call: Invocation, client: "Client", which: Filters, *, json_rpc: bool) -> None:
     if json_rpc:
         _print_messages(call, client.watch_reader_notifications())
         return
-    for news in client.watch_readers():
+    for news in client.watch_readers(**which):
         _show(call, news)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cards that are kept for a time to come: the commands `reserve`, `reservations`, `cancel`."""
 
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,11 +37,26 @@ class LocalTime(click.ParamType[datetime]):
         """Return it with its zone."""
         if isinstance(value, datetime):
             return value
+        text = str(value)
         try:
-            return datetime.fromisoformat(str(value)).astimezone()
+            if _of_day(text) is not None:
+                return _next(text)
+            return datetime.fromisoformat(text).astimezone()
         except (ValueError, OverflowError, OSError):
-            why = "is no time, such as 2026-01-31T22:00, 2026-01-31 22:00 or 2026-01-31T22:00+01:00"
+            why = "is no time, such as 22:00, 2026-01-31T22:00 or 2026-01-31T22:00+01:00"
             self.fail(f"{value!r} {why}.", param, ctx)
+
+
+_of_day = re.compile(r"\d{1,2}:\d{2}").fullmatch
+
+
+def _next(text: str) -> datetime:
+    """Return when it is a time of day next, on the clock of this machine."""
+    hours, minutes = map(int, text.split(":"))
+    now = datetime.now().astimezone()
+    today = now.replace(hour=hours, minute=minutes, second=0, microsecond=0, tzinfo=None)
+    day = today if today.astimezone() > now else today + timedelta(days=1)
+    return day.astimezone()
 
 
 @user_command(
@@ -76,7 +92,7 @@ def reserve(  # noqa: PLR0913 - the options of the command
 
     The token is printed, once: --reservation TOKEN of other commands takes the card, and from the
     beginning nobody else is given it. Who has it before keeps it until they give it back. A time
-    without an offset is local.
+    without an offset is local, and one of day alone, as 22:00, is when it is that next.
     """
     with call.client() as client:
         if pick is Pick.ONE:

@@ -19,12 +19,15 @@ class OneOf(NamedTuple):
 
     which: Filters
     booked: "Booked | None" = None
+    wait_s: float = 0.0
 
 
 Wanted = list[Filters] | OneOf
 
 
-def one_of(call: Invocation, which: dict[str, Any], reservation: str | None) -> OneOf:
+def one_of(
+    call: Invocation, which: dict[str, Any], reservation: str | None, wait_s: float
+) -> OneOf:
     """
     Return the one reader that is to be shown.
 
@@ -32,6 +35,7 @@ def one_of(call: Invocation, which: dict[str, Any], reservation: str | None) -> 
         call: Asks the server which card a reservation is for.
         which: The values that were given of each kind, and tags.
         reservation: Token of the reservation, None for any free card.
+        wait_s: How long to stand in the queue of the server while no card is free.
 
     Raises:
         UsageError: If nothing can be selected so.
@@ -46,12 +50,26 @@ def one_of(call: Invocation, which: dict[str, Any], reservation: str | None) -> 
             raise click.UsageError(f"--any takes --{kind} once, and without *; use tags.")
         chosen[kind] = values[0]
     if reservation is None:
-        return OneOf(cast("Filters", chosen))
+        return OneOf(cast("Filters", chosen), wait_s=wait_s)
     if chosen:
         raise click.UsageError("The reservation says which card; give no selection beside it.")
     from wsrc.bridges.remote.one_card import booked_by  # noqa: PLC0415 - help needs no network
 
-    return OneOf({}, booked_by(call.settings, reservation))
+    return OneOf({}, booked_by(call.settings, reservation), wait_s)
+
+
+queue_option = click.option(
+    "--wait",
+    "--wait-s",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="S",
+    help="With --any or --reservation: seconds to wait in turn while no card is free; the reader "
+    "is empty meanwhile.",
+)
+
+ONLY_ONE = "--wait needs --any or --reservation: else the cards that others use are shown as such."
 
 
 def cards_of(call: Invocation, wanted: Wanted, tls: ClientTls | None = None) -> "RemoteCards":
@@ -61,5 +79,6 @@ def cards_of(call: Invocation, wanted: Wanted, tls: ClientTls | None = None) -> 
 
     make_client = clients(call.settings, tls)
     if isinstance(wanted, OneOf):
-        return OneCard(make_client, wanted.which, call.output.note, wanted.booked)
+        which, booked, wait_s = wanted
+        return OneCard(make_client, which, call.output.note, booked, wait_s)
     return RemoteCards(make_client, wanted, call.output.note)

@@ -84,9 +84,8 @@ def revoke(
         call.output.document({"revoked": [asdict(each) for each in holders]})
         return
     for each in holders:
-        call.output.line(
-            f"Taken from {each.holder}, who had it since {call.output.time(each.since)}."
-        )
+        since = call.output.time(each.since)
+        call.output.line(f"Taken from {each.holder}, who had it since {since}.")
     if not holders:
         call.output.note("Nobody had it.")
 
@@ -113,7 +112,7 @@ def _row(use: "CardUse", time: Time) -> tuple[Cell, ...]:
         card.host or card.remote_addr[0],
         card.reader_name or card.reader or "",
         card.label or card.identities.iccid or (card.eids[0] if card.eids else ""),
-        state_text(card.state, draining=card.draining),
+        state_text(card),
         [*(_named(each) for each in holders), *lent],
         [time(each.since) for each in holders],
         [span_text(each.idle_s) for each in holders],

@@ -80,6 +80,11 @@ ShareMode = Annotated[Share, means("With whom the card is used")]
 Draining = Annotated[
     bool, means("The card host is drained: no session begins on its cards for now")
 ]
+
+Reserved = Annotated[
+    bool,
+    means("It is the time of a reservation: the card is given to who has the token, to none else"),
+]
 RawTpdu = Annotated[bool, means("Pass T=0 blocks as they are: fetch no responses, correct no Le")]
 ReadsAhead = Annotated[
     bool, means("Read ahead of the user what no card shows, and send it along; see Read-ahead")

@@ -197,6 +197,14 @@ class BanInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     unanswered: Undone = ()
 
 
+class DrainedHost(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A card host on whose cards no session begins."""
+
+    host: Annotated[str, means("Its name as users see it")]
+    by: Annotated[str, means("Name of the user who said so")]
+    why: Annotated[str | None, means("Why")] = None
+
+
 class ListPeers(Message, frozen=True, tag="list_peers", kw_only=True):
     """Ask for the connections of the server."""
 
@@ -210,6 +218,10 @@ class ListPeersAck(Message, frozen=True, tag="list_peers_ack", kw_only=True):
     instance: ServerRun
     next: Annotated[Whole | None, means("Go on: ask again with `after` set to this")] = None
     unanswered: Unanswered = ()
+    drained: Annotated[
+        tuple[DrainedHost, ...],
+        means("Of the first page: all hosts that are drained, at most 1000, connected or not"),
+    ] = ()
 
 
 class Kick(Message, frozen=True, tag="kick", kw_only=True):

@@ -21,6 +21,7 @@ from wsrc.protocol.fields import (
     ProtocolInForce,
     ReaderId,
     ReaderName,
+    Reserved,
     ResponseData,
     Session,
     ShareMode,
@@ -158,6 +159,7 @@ class CardInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a card that is shared")] = ()
     draining: Draining = False
+    reserved: Reserved = False
 
 
 class ReaderInfo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -26,6 +26,7 @@ from wsrc.protocol.fields import (
     ProtocolInForce,
     ReaderId,
     ReaderName,
+    Reserved,
     Tags,
     Unanswered,
     Whole,
@@ -83,6 +84,7 @@ class ReaderView(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Who else holds it, where it is shared")] = ()
     draining: Draining = False
+    reserved: Reserved = False
     waiting: Annotated[
         Whole,
         means("How many wait for this card; told once a second, and without those who want any"),
@@ -249,6 +251,7 @@ def card_info(reader: ReaderView, state: CardState) -> CardInfo:
         lease=reader.lease,
         others=reader.others,
         draining=reader.draining,
+        reserved=reader.reserved,
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is not let in for a time: principals and addresses, as long as the server runs."""
+"""Who is not let in for a time: principals and addresses."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -28,7 +28,7 @@ def key_of(who: str) -> Key:
 
 
 class Bans:
-    """All bans that are not over."""
+    """All bans."""
 
     def __init__(self) -> None:
         self._by_key: dict[Key, Ban] = {}
@@ -42,15 +42,21 @@ class Bans:
         self._by_key[key] = ban
         return True
 
-    def lift(self, who: str, now: float) -> bool:
-        """Let somebody in again; return whether they were not."""
-        ban = self._by_key.pop(key_of(who), None)
-        return ban is not None and ban.until > now
+    def lift(self, who: str, now: float) -> Ban | None:
+        """Let somebody in again; return the ban that was in force, if one was."""
+        ban = self._by_key.get(key_of(who))
+        if ban is None or ban.until <= now:
+            return None
+        return self._by_key.pop(key_of(who))
 
     def all(self, now: float) -> Iterator[Ban]:
-        """Yield the bans, the oldest first, and forget those that are over."""
-        self._by_key = {key: ban for key, ban in self._by_key.items() if ban.until > now}
-        yield from self._by_key.values()
+        """Yield the bans that are not over, the oldest first."""
+        return (ban for ban in self._by_key.values() if ban.until > now)
+
+    def pop_over(self, now: float) -> list[Ban]:
+        """Forget the bans that are over, and return them."""
+        over = [key for key, ban in self._by_key.items() if ban.until <= now]
+        return [self._by_key.pop(key) for key in over]
 
     def on(self, principal: str | None, address: str, now: float) -> Ban | None:
         """Return why whoever comes as a principal from an address is not let in, if so."""

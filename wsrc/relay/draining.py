@@ -3,6 +3,7 @@
 
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
+from wsrc.relay.names import printable
 from wsrc.relay.records import CardPeer, Drained, UserPeer
 from wsrc.relay.state import RelayState
 from wsrc.selection import normal
@@ -21,6 +22,11 @@ def sentence(drained: Drained) -> str:
     """Return why no session begins on the cards of a host."""
     why = f" ({drained.why})" if drained.why else ""
     return f"Card host {drained.host} is drained{why}: no session begins on its cards for now."
+
+
+def not_drained(host: str) -> str:
+    """Return what who waits for the last session of a host is told."""
+    return f"Card host {printable(host)} is not drained any more."
 
 
 def key_of(name: str) -> str:
@@ -48,13 +54,13 @@ def gone(state: RelayState, peer: CardPeer) -> None:
 
 
 def begin(state: RelayState, drained: Drained, peer: CardPeer | None) -> Drained | None:
-    """Drain a host, or drain it for another reason; return how, None if there are too many."""
+    """Drain a host, or drain it for another reason if any; return how, None if too many are."""
     key = key_of(drained.host)
     before = state.drained.get(key)
     if before is None and len(state.drained) >= MAX_DRAINED:
         return None
     if before is not None:
-        before.by, before.why = drained.by, drained.why
+        before.by, before.why = drained.by, drained.why or before.why
         drained = before
     state.drained[key] = drained
     if peer is not None and peer.drained is None:
@@ -69,7 +75,7 @@ def end(state: RelayState, host: str, peer: CardPeer | None) -> Drained | None:
     drained = state.drained.pop(key_of(host), None)
     if drained is None:
         return None
-    why = f"Card host {drained.host} is not drained any more."
+    why = not_drained(drained.host)
     for user, id_ in _waits(drained):
         _answer(state, drained, user, m.error(ErrorCode.CANCELLED, why, id=id_))
     if peer is not None:

@@ -8,6 +8,7 @@ from wsrc.protocol.conversation import CloseCode
 from wsrc.protocol.messages import Message
 from wsrc.relay.kept import Change
 from wsrc.relay.reservations import Booking
+from wsrc.relay.standing import Standing
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -76,10 +77,22 @@ class Book(msgspec.Struct, frozen=True):
     drops: bool = False
 
 
+class Uphold(msgspec.Struct, frozen=True):
+    """
+    Have an order kept, or with `drops` not any more, and then tell the relay by `upheld`.
+
+    `number` is one that no other change has, or 0 where the relay need not be told.
+    """
+
+    number: int
+    order: Standing
+    drops: bool = False
+
+
 class Carry(msgspec.Struct, frozen=True):
     """Have what carries messages between servers do something; only a node of a cluster asks so."""
 
     what: object
 
 
-Effect = Send | Close | Note | Audit | Stop | Keep | Book | Carry
+Effect = Send | Close | Note | Audit | Stop | Keep | Book | Uphold | Carry

@@ -25,6 +25,9 @@ from wsrc.relay.records import (
 from wsrc.relay.state import RelayState
 from wsrc.relay.tags import identity_of
 
+RESERVED = "The card is reserved for another from now on."
+"""What those are told who lose a card when the time of a reservation begins."""
+
 MAX_SESSION_NAME = 64
 """Characters of the name of a session that a card client says it has."""
 
@@ -153,16 +156,17 @@ def _reserved(state: RelayState, lease: Lease) -> None:
         state.reservations.take(booking.number, lease)
 
 
-def _unknown(running: m.RunningSession, now: float) -> Lost:
+def _unknown(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lost:
     """Return what is known of a session that only its card client has."""
     instance, owner = run_and_owner(running.instance)
     closed = set[str]() if running.share is Share.SHARED else None
-    return Lost(now, math.inf, instance, 0, None, owner=owner, guests=closed)
+    knew = state.reservations.last_known(identity_of(slot), running.session)
+    return Lost(now, math.inf, instance, 0, None, owner=owner, guests=closed, knew=knew)
 
 
 def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: float) -> Lease:
     keep_s = max(0.0, min(running.keep_s, state.limits.keep_s))
-    lost = state.lost.pop(running.session) or _unknown(running, now)
+    lost = state.lost.pop(running.session) or _unknown(state, slot, running, now)
     if state.gone.get(lost.instance or ""):
         lost = lost._replace(until=-math.inf, code=ErrorCode.CANCELLED)
     until = min(now + keep_s, lost.until)
@@ -192,7 +196,9 @@ def _adopted(state: RelayState, slot: Slot, running: m.RunningSession, now: floa
     _reserved(state, lease)
     shares = {each.share for each in (lease, *slot.leases.values())}
     excluded = slot.leases and shares != {Share.SHARED}
-    if excluded or until <= now:
+    if slot.reserved is not None and lease.loses_to(slot.reserved):
+        lease.code, lease.why = ErrorCode.RESERVED, RESERVED
+    if excluded or until <= now or lease.code is ErrorCode.RESERVED:
         lease.turn("ended")
     slot.leases[lease.session] = lease
     slot.peer.sessions += 1

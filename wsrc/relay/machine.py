@@ -41,6 +41,7 @@ from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.kept import Kept
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.reservations import Booking
+from wsrc.relay.standing import Standing
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Deadlines
@@ -248,24 +249,28 @@ class Relay:
         reserving.kept(self._state, number, why, now)
         return self._effects(now)
 
+    def upheld(self, number: int, why: str, now: float) -> list[Effect]:
+        """Go on after the `Uphold` of a number; `why` is a sentence where it was not written."""
+        operating.kept(self._state, number, why, now)
+        return self._effects(now)
+
     def recall(
         self,
         kept: Mapping[str, Kept],
         bookings: tuple[Booking, ...] = (),
         last: int = 0,
         now: float = 0.0,
+        orders: tuple[Standing, ...] = (),
     ) -> None:
         """
         Know, before there is a peer, what was kept by an earlier run.
 
-        Args:
-            kept: What users noted, by its identity.
-            bookings: Reservations.
-            last: The greatest number that any had.
-            now: Monotonic seconds.
+        That is what users noted, by its identity, reservations and the greatest number that any
+        had, bans and drained hosts.
         """
         noting.recall(self._state, kept)
         reserving.recall(self._state, bookings, last, now)
+        operating.recall(self._state, orders, now)
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators ask of the whole server: its connections, bans, drained hosts, its end."""
+"""
+What operators ask of the whole server: its connections, bans, drained hosts, its end.
 
-from collections.abc import Sequence
+Bans and drained hosts are in force at once, and answered when the shell kept them, or could not.
+"""
+
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import msgspec
@@ -11,11 +15,12 @@ from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.conversation import CloseCode
-from wsrc.relay import draining, evidence, operators, queue, revoking
+from wsrc.relay import draining, evidence, operators, queue, revoking, standing
 from wsrc.relay.bans import MAX_BANS, Ban, key_of
-from wsrc.relay.effects import Stop
+from wsrc.relay.effects import Stop, Uphold
 from wsrc.relay.names import printable
 from wsrc.relay.records import LEAVING, CardPeer, Drained, Lease, Peer, UserPeer
+from wsrc.relay.standing import HOST, Ordered, Standing
 from wsrc.relay.state import RelayState
 
 # Longer than the aim: the requests of an operator are one table.
@@ -56,6 +61,50 @@ def operate(state: RelayState, user: UserPeer, asked: m.Operator, now: float) ->
             state.effects.append(Stop())
 
 
+def kept(state: RelayState, number: int, why: str, now: float) -> None:
+    """Go on after an `Uphold` of this number; `why` says why it was not written, if so."""
+    user, asked, ack = state.ordered.pop(number)
+    if user.number not in state.peers:
+        return
+    if why:
+        sentence = f"{_in_force(asked)} until the server is started again. {why}"
+        state.refuse(user, asked.id, ErrorCode.NOT_KEPT, sentence)
+    elif ack is not None:
+        state.send(user, ack)
+    else:
+        assert isinstance(asked, m.Drain)
+        _wait_for_drained(state, user, asked, now)
+
+
+def recall(state: RelayState, orders: Iterable[Standing], now: float) -> None:
+    """Have in force what an earlier run has kept; no peer is here yet."""
+    for each in orders:
+        until = min(each.until - state.epoch(), now + MAX_BAN_S)
+        if each.kind == HOST:
+            state.drained[each.key] = Drained(each.who, each.by, each.why)
+        elif until <= now or not state.bans.put(Ban(each.who, until, each.by, each.why), now):
+            state.effects.append(Uphold(0, each, drops=True))
+
+
+def _uphold(state: RelayState, ordered: Ordered, order: Standing, *, drops: bool = False) -> None:
+    state.last_change += 1
+    state.ordered[state.last_change] = ordered
+    state.effects.append(Uphold(state.last_change, order, drops))
+
+
+def _in_force(asked: m.Ban | m.Unban | m.Drain | m.Undrain) -> str:
+    """Return the beginning of a sentence that says what is in force, up to until when."""
+    match asked:
+        case m.Ban():
+            return f"{printable(asked.who)} is not let in"
+        case m.Unban():
+            return f"{printable(asked.who)} is let in"
+        case m.Drain():
+            return f"Card host {printable(asked.host)} is drained"
+        case m.Undrain():
+            return f"The cards of {printable(asked.host)} can be had"
+
+
 def _why(text: str) -> str:
     return printable(text, revoking.MAX_WHY)
 
@@ -68,8 +117,13 @@ def _list_peers(state: RelayState, user: UserPeer, asked: m.ListPeers) -> None:
         peers=tuple(_peer(state, peer) for peer in page),
         instance=state.instance,
         next=page[-1].number if len(found) > PAGE else None,
+        drained=tuple(_drained(each) for each in state.drained.values()) if not asked.after else (),
     )
     state.send(user, ack)
+
+
+def _drained(drained: Drained) -> m.DrainedHost:
+    return m.DrainedHost(host=drained.host, by=drained.by, why=drained.why or None)
 
 
 def _peer(state: RelayState, peer: Peer) -> m.PeerInfo:
@@ -121,6 +175,9 @@ def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
         wrong = ErrorCode.BAD_MESSAGE, f"Say whom to ban, and for how long: up to {MAX_BAN_S:g} s."
     elif user in state.roll.of(key):
         wrong = ErrorCode.FORBIDDEN, f"{shown} is who asks; nobody bans themselves."
+    for over in state.bans.pop_over(now):
+        order = standing.of_ban(over, state.epoch())
+        state.effects.append(Uphold(0, order, drops=True))
     ban = Ban(asked.who, now + for_s, user.name, why)
     if wrong is None and not state.bans.put(ban, now):
         wrong = ErrorCode.TOO_MANY, f"{MAX_BANS} bans are in force already; lift some."
@@ -133,7 +190,8 @@ def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
         if isinstance(peer, UserPeer):
             revoking.end_all(state, _leases(peer), revoking.sentence(user, asked.why), now)
         state.close(peer, CloseCode.POLICY, banned(ban, state))
-    state.send(user, m.BanAck(id=asked.id, ban=_told(state, ban), closed=_count(peers)))
+    ack = m.BanAck(id=asked.id, ban=_told(state, ban), closed=_count(peers))
+    _uphold(state, Ordered(user, asked, ack), standing.of_ban(ban, state.epoch()))
 
 
 def _count(peers: Sequence[Peer]) -> int:
@@ -152,12 +210,14 @@ def _told(state: RelayState, ban: Ban) -> m.BanInfo:
 
 
 def _unban(state: RelayState, user: UserPeer, asked: m.Unban, now: float) -> None:
-    if not state.bans.lift(asked.who, now):
+    ban = state.bans.lift(asked.who, now)
+    if ban is None:
         why = "Nobody is banned by that name or address."
         state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
         return
     evidence.operated(state, user, "unban", printable(asked.who, len(asked.who)))
-    state.send(user, m.UnbanAck(id=asked.id))
+    ordered = Ordered(user, asked, m.UnbanAck(id=asked.id))
+    _uphold(state, ordered, standing.of_ban(ban, state.epoch()), drops=True)
 
 
 def _drain(state: RelayState, user: UserPeer, asked: m.Drain, now: float) -> None:
@@ -172,9 +232,20 @@ def _drain(state: RelayState, user: UserPeer, asked: m.Drain, now: float) -> Non
         state.refuse(user, asked.id, *(refusal or full))
         return
     evidence.operated(state, user, "drain", f"card host {drained.host}", why)
+    _uphold(state, Ordered(user, asked, None), standing.of_host(drained))
+
+
+def _wait_for_drained(state: RelayState, user: UserPeer, asked: m.Drain, now: float) -> None:
+    """Answer who drained a host, or let them wait for its last session."""
+    assert asked.id is not None
+    peer, drained = state.roll.host(asked.host), state.drained.get(draining.key_of(asked.host))
     sessions = peer.sessions if peer is not None else 0
     wait_s = min(asked.wait_s, state.limits.wait_max_s)
-    if wait_s > 0 and (peer is None or sessions):
+    if drained is None:
+        state.refuse(user, asked.id, ErrorCode.CANCELLED, draining.not_drained(asked.host))
+    elif (refusal := _not_waited_for(user, asked)) is not None:
+        state.refuse(user, asked.id, *refusal)
+    elif wait_s > 0 and (peer is None or sessions):
         draining.wait(state, drained, user, asked.id, now + wait_s)
     else:
         state.send(user, m.DrainAck(id=asked.id, sessions=sessions))
@@ -187,6 +258,11 @@ def _not_drained(
     if peer is None and draining.key_of(asked.host) not in state.drained:
         why = f"No card host is called {printable(asked.host)!r}; `admin peers` has their names."
         return ErrorCode.NO_SUCH_PEER, why
+    return _not_waited_for(user, asked)
+
+
+def _not_waited_for(user: UserPeer, asked: m.Drain) -> tuple[ErrorCode, str] | None:
+    """Return why a user cannot wait for the last session of a host."""
     waits = user.drains or {}
     if asked.id in waits:
         return ErrorCode.REQUEST_IN_FLIGHT, "A drain with this id is not answered yet."
@@ -204,6 +280,7 @@ def _undrain(state: RelayState, user: UserPeer, asked: m.Undrain, now: float) ->
         state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
         return
     evidence.operated(state, user, "undrain", f"card host {drained.host}")
-    state.send(user, m.UndrainAck(id=asked.id))
+    ordered = Ordered(user, asked, m.UndrainAck(id=asked.id))
+    _uphold(state, ordered, standing.of_host(drained), drops=True)
     for slot in peer.slots.values() if peer is not None else ():
         queue.offer_soon(state, slot, now)

@@ -22,6 +22,8 @@ RESTARTS = "The server is about to restart; connect again and repeat this."
 
 BY_READER = "Select by reader as well, by its id where names are alike."
 
+OR_ANY = "Select by reader as well, by its id where names are alike, or with --any one of them."
+
 MAX_CANDIDATES = 10
 """Cards that an ambiguous selection is answered with."""
 
@@ -167,7 +169,7 @@ def refuse_ambiguous(
     candidates = tuple(state.card_info(slot) for slot in shown)
     places = ", ".join(f"{card.host}/{card.reader_name}" for card in candidates)
     more = f" and {len(found) - MAX_CANDIDATES} more" if len(found) > MAX_CANDIDATES else ""
-    why = f"{len(found)} cards have {selection}: {places}{more}. {BY_READER}"
+    why = f"{len(found)} cards have {selection}: {places}{more}. {OR_ANY}"
     evidence.denied(state, user, str(selection), ErrorCode.AMBIGUOUS, why)
     state.refuse(user, select.id, ErrorCode.AMBIGUOUS, why, candidates=candidates)
 

@@ -284,6 +284,7 @@ def view_of(slot: Slot, leases: tuple[m.LeaseInfo, ...]) -> m.ReaderView:
         lease=leases[0] if leases else None,
         others=leases[1:],
         draining=slot.peer.drained is not None,
+        reserved=slot.reserved is not None,
         waiting=slot.waiting,
     )
 

@@ -47,7 +47,8 @@ class Booking(msgspec.Struct, frozen=True):
     is, empty where nobody is known, and `holder` a name of them. `identity` is the card as
     `tags.identity_of` names it. `wish` is the selection where any card would do, else None.
     `session` is what `digest_of` makes of the session that took the card last, empty before.
-    One that `gave_way` has no card: another of a greater `priority` has it.
+    One that `gave_way` has no card: another of a greater `priority` has it. `before` has what
+    `digest_of` makes of each session that had the card when it was reserved, and keeps it.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Booking(msgspec.Struct, frozen=True):
     session: bytes = b""
     priority: int = 0
     gave_way: bool = False
+    before: bytes = b""
 
     @property
     def shown(self) -> int:
@@ -84,6 +86,11 @@ class Booked(NamedTuple):
 def shown_of(digest: bytes) -> int:
     """Return the number that users are shown of a reservation, whose token has this digest."""
     return FIRST + int.from_bytes(digest[:8]) % (9 * FIRST)
+
+
+def _digests(joined: bytes) -> Iterator[bytes]:
+    size = hashlib.sha256().digest_size
+    return (joined[at : at + size] for at in range(0, len(joined), size))
 
 
 def digest_of(token: str) -> bytes:
@@ -252,6 +259,14 @@ class Reservations:
     def of_session(self, session: str) -> Booking | None:
         """Return the one with whose token a session took its card last."""
         return self.get(self._by_session.get(digest_of(session)))
+
+    def last_known(self, identity: str, session: str) -> int:
+        """Return the last of a card of which a session knew that an earlier run has begun."""
+        had = digest_of(session)
+        of_card = [number for _, number in self._of_card.get(identity, ())]
+        every = map(self._all.__getitem__, [*of_card, *self._gave_way.get(identity, ())])
+        later = [each.number for each in every if had in _digests(each.before)]
+        return min(later) - 1 if later else self.last
 
     def lease_of(self, number: int) -> Lease | None:
         """Return the lease that has the card by a token; not one that is ending."""

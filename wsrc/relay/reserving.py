@@ -24,6 +24,7 @@ from wsrc.protocol import messages as m
 from wsrc.relay import (
     endings,
     evidence,
+    keeping,
     leases,
     operators,
     picking,
@@ -35,7 +36,7 @@ from wsrc.relay import (
 from wsrc.relay.effects import Book
 from wsrc.relay.index import everything, matches
 from wsrc.relay.precedence import Wanted
-from wsrc.relay.records import LEAVING, LeasePhase, Peer, Slot, UserPeer
+from wsrc.relay.records import LEAVING, MAX_HOLDERS, LeasePhase, Peer, Slot, UserPeer
 from wsrc.relay.reservations import MOST, Booked, Booking, digest_of, shown_of
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.tags import identity_of
@@ -246,6 +247,7 @@ def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) ->
         ends=wanted.ends,
         wish=selection.items if asked.pick is m.Pick.ANY else None,
         priority=asked.priority,
+        before=_holders(state, identity_of(slot)),
     )
     state.reservations.add(booking)
     state.reservations.unwritten.add(number)
@@ -258,6 +260,12 @@ def _new_token(state: RelayState) -> str:
         token = state.new_session()
         if state.reservations.of_shown(shown_of(digest_of(token))) is None:
             return token
+
+
+def _holders(state: RelayState, identity: str) -> bytes:
+    """Return whose the card of an identity is that may outlive this run, as a booking has it."""
+    every = (lease for slot in state.slots_of(identity) for lease in slot.holders if lease.keep_s)
+    return b"".join(digest_of(lease.session) for lease in islice(every, MAX_HOLDERS))
 
 
 def _book(state: RelayState, booked: Booked, *, drops: bool) -> None:
@@ -278,7 +286,7 @@ def _interval(asked: m.Reserve, utc: float) -> tuple[float, float]:
     if math.isnan(begins):
         why = "'begins' is no time with its offset, such as 2026-01-31T13:00:00+01:00."
     elif not 0 < asked.for_s <= MAX_FOR_S:
-        why = f"A reservation lasts more than 0 and at most {MAX_FOR_S:.0f} seconds."
+        why = f"A reservation lasts more than 0 s and at most {MAX_FOR_S / 86_400:.0f} days."
     elif begins < utc - PAST_S:
         why = f"The time begins in the past: here it is {_time(utc)}."
     elif begins > utc + MAX_AHEAD_S:
@@ -311,7 +319,7 @@ def _one(state: RelayState, user: UserPeer, selection: Selection, wanted: Wanted
     if not found:
         raise RefusedError(ErrorCode.NO_SUCH_CARD, f"No card here has {selection}.")
     if len({identity_of(slot) for slot in found}) > 1:
-        why = f"{len(found)} cards have {selection}. {queue.BY_READER}"
+        why = f"{len(found)} cards have {selection}. {queue.OR_ANY}"
         raise RefusedError(ErrorCode.AMBIGUOUS, why)
     slot = found[0]
     if Verb.RESERVE not in rights.of(user.audience, slot):
@@ -461,7 +469,7 @@ def _warn(state: RelayState, booking: Booking, now: float) -> None:
 
 def _end_others(state: RelayState, slot: Slot, number: int, now: float) -> None:
     """End the sessions that were begun when it was known that the card is reserved from now on."""
-    why = "The card is reserved for another from now on."
+    why = keeping.RESERVED
     for lease in list(slot.leases.values()):
         if lease.phase in LEAVING or not lease.loses_to(number):
             continue

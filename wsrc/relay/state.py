@@ -36,6 +36,7 @@ from wsrc.relay.records import (
 )
 from wsrc.relay.reservations import Booked, Reservations
 from wsrc.relay.roll import Roll
+from wsrc.relay.standing import Ordered
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Timers
 from wsrc.relay.waiting import Line, Round, WaitingRoom
@@ -103,11 +104,12 @@ class RelayState:
     `instance` is the name of this run of the server. `open_to_operators` tells that whoever is
     there may do what is the operator's, where there is no policy. `kept_tags` is what users noted
     of cards, by `tags.identity_of`, and `pending` what is not kept yet, `booked` likewise of
-    reservations. `accounts` are those that a peer or a lease has. `rounds` has what is left to do
-    for those who wait, `awaited` the cards of which users are shown that somebody waits for them,
-    `sought` the lines that look through free cards, by their numbers, `unjudged` what is not looked
-    at yet since the policy is another. `worn` has the cards that were used last, each in the reader
-    where it was: who sees one of several with one ICCID is told nothing of the others.
+    reservations, `ordered` of bans and drained hosts. `accounts` are those that a peer or a lease
+    has. `rounds` has what is left to do for those who wait, `awaited` the cards of which users are
+    shown that somebody waits for them, `sought` the lines that look through free cards, by their
+    numbers, `unjudged` what is not looked at yet since the policy is another. `worn` has the cards
+    that were used last, each in the reader where it was: who sees one of several with one ICCID is
+    told nothing of the others.
 
     Args:
         limits: Bounds.
@@ -159,6 +161,7 @@ class RelayState:
         self.pending: dict[int, Pending] = {}
         self.reservations = Reservations(limits.lease_warn_s)
         self.booked: dict[int, Booked] = {}
+        self.ordered: dict[int, Ordered] = {}
         self.last_change = 0
         self.accounts: WeakValueDictionary[str, Account] = WeakValueDictionary()
         self.effects: list[Effect] = []

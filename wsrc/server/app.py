@@ -180,9 +180,9 @@ class App:
             self._tokens = TokenTable(folder, self._tokens_changed)
             await self._tokens.start(self._tasks)
         folder = state_dir(settings.state_dir, os.environ)
-        self._state = StateKeeper(folder, self._peers.kept, self._peers.booked)
-        self._peers.recall(*await self._state.start(self._tasks))
+        self._state = StateKeeper(folder, self._peers.kept, self._peers.booked, self._peers.upheld)
         self._peers.keep_with(self._state.keep)
+        self._peers.recall(*await self._state.start(self._tasks))
         if settings.oidc_issuer:
             self._provider = _provider(settings)
             self._provider.keys.start(self._tasks)

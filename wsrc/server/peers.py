@@ -19,10 +19,11 @@ from wsrc.protocol import codec, messages as m
 from wsrc.protocol.codec import MAX_MESSAGE_OCTETS, UnreadableError
 from wsrc.protocol.conversation import CloseCode, Parting
 from wsrc.protocol.messages import ClientType, Message
-from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Send, Stop
+from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Send, Stop, Uphold
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
 from wsrc.relay.reservations import Booking
+from wsrc.relay.standing import Standing
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
@@ -118,7 +119,7 @@ class Peers:
         self._unread = Unread(unread)
         self._last = 0
         self._loop = asyncio.get_running_loop()
-        self._keep: Callable[[Keep | Book], None] = self._not_kept
+        self._keep: Callable[[Keep | Book | Uphold], None] = self._not_kept
         self._carry: Callable[[object], None] = lambda _: None
         self._timer: asyncio.TimerHandle | None = None
         self._due = math.inf
@@ -286,7 +287,7 @@ class Peers:
         if self._deadlines.soonest < self._due:
             self._set_timer()
 
-    def _do(self, effect: Close | Note | Audit | Stop | Keep | Book | Carry) -> None:
+    def _do(self, effect: Close | Note | Audit | Stop | Keep | Book | Uphold | Carry) -> None:
         """Perform what is not to be sent."""
         match effect:
             case Close():
@@ -300,23 +301,29 @@ class Peers:
             case Stop():
                 if self._stop is not None:
                     self._stop()
-            case Keep() | Book():
+            case Keep() | Book() | Uphold():
                 self._keep(effect)
             case Carry():
                 self._carry(effect.what)
 
-    def keep_with(self, keep: Callable[[Keep | Book], None]) -> None:
-        """Have changes kept by `keep`, which then calls `kept`, or `booked` for reservations."""
+    def keep_with(self, keep: Callable[[Keep | Book | Uphold], None]) -> None:
+        """Have changes kept by `keep`, which then calls `kept`, `booked` or `upheld`."""
         self._keep = keep
 
     def carry_with(self, carry: Callable[[object], None]) -> None:
         """Have what a node asks of what carries its messages done by `carry`."""
         self._carry = carry
 
-    def recall(self, kept: Mapping[str, Kept], bookings: tuple[Booking, ...], last: int) -> None:
+    def recall(
+        self,
+        kept: Mapping[str, Kept],
+        bookings: tuple[Booking, ...],
+        last: int,
+        orders: tuple[Standing, ...],
+    ) -> None:
         """Know what the runs before have kept; no peer is here yet."""
         now = self._loop.time()
-        self.relay.recall(kept, bookings, last, now)
+        self.relay.recall(kept, bookings, last, now, orders)
         self.act(self.relay.tick, now)
 
     def kept(self, number: int, now_kept: Kept | None, why: str) -> None:
@@ -327,12 +334,17 @@ class Peers:
         """Take note of what became of a reservation that was to be written or struck."""
         self.act(self.relay.booked, number, why, self._loop.time())
 
-    def _not_kept(self, change: Keep | Book) -> None:
+    def upheld(self, number: int, why: str) -> None:
+        """Take note of what became of an order that was to be written or struck."""
+        self.act(self.relay.upheld, number, why, self._loop.time())
+
+    def _not_kept(self, change: Keep | Book | Uphold) -> None:
         why = "This server keeps nothing."
         if isinstance(change, Keep):
             self._loop.call_soon(self.kept, change.number, None, why)
         elif change.number:
-            self._loop.call_soon(self.booked, change.number, why)
+            tell = self.booked if isinstance(change, Book) else self.upheld
+            self._loop.call_soon(tell, change.number, why)
 
     def _note(self, note: Note) -> None:
         """Log a sentence; of what a user can cause at will, not all."""

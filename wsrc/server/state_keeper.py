@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from wsrc.errors import ConfigError
-from wsrc.relay.effects import Book, Keep
+from wsrc.relay.effects import Book, Keep, Uphold
 from wsrc.relay.kept import Change, Kept
 from wsrc.relay.reservations import Booking
+from wsrc.relay.standing import Standing
 from wsrc.server.state_store import StateStore, is_there
 
 _log = logging.getLogger(__name__)
@@ -35,18 +36,20 @@ NOT_WRITTEN: Final = "The server could not write it, and its log says why. Ask i
 
 R = TypeVar("R")
 
-Told = Callable[[int, Kept | None, str], None]
+Asked = Keep | Book | Uphold
 
+Told = Callable[[int, Kept | None, str], None]
 
 Booked = Callable[[int, str], None]
 
 
 class Recalled(NamedTuple):
-    """What the runs before have kept: notes by identity, reservations, their greatest number."""
+    """What runs before kept: notes by identity, reservations, their greatest number, orders."""
 
     notes: Mapping[str, Kept]
     bookings: tuple[Booking, ...] = ()
     last: int = 0
+    orders: tuple[Standing, ...] = ()
 
 
 class StateKeeper:
@@ -58,15 +61,17 @@ class StateKeeper:
         told: Called with the number of each change, and what is kept then, or None and a reason.
         booked: Called with the number of each reservation that is written or struck, which is
             not 0, and the reason why that was not done, empty if it was.
+        upheld: Likewise of each order.
     """
 
-    def __init__(self, folder: Path, told: Told, booked: Booked) -> None:
+    def __init__(self, folder: Path, told: Told, booked: Booked, upheld: Booked) -> None:
         self._folder = folder
         self._told = told
         self._booked = booked
+        self._upheld = upheld
         self._store: StateStore | None = None
         self._thread = ThreadPoolExecutor(1, "state")
-        self._changes: asyncio.Queue[Keep | Book] = asyncio.Queue(MOST)
+        self._changes: asyncio.Queue[Asked] = asyncio.Queue(MOST)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, tasks: asyncio.TaskGroup) -> Recalled:
@@ -89,9 +94,8 @@ class StateKeeper:
                 async with asyncio.timeout(STOP_S):
                     await self._changes.join()
             except TimeoutError:
-                _log.warning(
-                    "%d changes of cards and reservations are not kept", self._changes.qsize()
-                )
+                lost = self._changes.qsize()
+                _log.warning("%d changes of notes, reservations and orders are not kept", lost)
             self._task.cancel()
             await asyncio.wait([self._task])
         store = self._store
@@ -99,7 +103,7 @@ class StateKeeper:
             self._thread.submit(store.close)
         self._thread.shutdown(wait=False)
 
-    def keep(self, change: Keep | Book) -> None:
+    def keep(self, change: Asked) -> None:
         """Keep a change, soon."""
         try:
             self._changes.put_nowait(change)
@@ -118,35 +122,42 @@ class StateKeeper:
                 if isinstance(each, Keep)
             }
             booked = [each for each in changes if isinstance(each, Book)]
+            upheld = [each for each in changes if isinstance(each, Uphold)]
             done: Mapping[int, Kept | str] = {}
             why = ""
             try:
-                done = await self._do(partial(self._write, noted, booked))
+                done = await self._do(partial(self._write, noted, booked, upheld))
             except ConfigError as exc:
-                _log.warning("What users note of cards and reserve cannot be kept: %s", exc)
+                _log.warning("What users note and reserve and operators order is not kept: %s", exc)
                 why = NOT_WRITTEN
             for each in changes:
                 self._tell(each, done.get(each.number, why) if isinstance(each, Keep) else why)
                 self._changes.task_done()
 
-    def _tell(self, change: Keep | Book, result: Kept | str) -> None:
+    def _tell(self, change: Asked, result: Kept | str) -> None:
         why = "" if isinstance(result, Kept) else result
         if isinstance(change, Keep):
             self._told(change.number, result if isinstance(result, Kept) else None, why)
         elif change.number:
-            self._booked(change.number, why)
+            tell = self._booked if isinstance(change, Book) else self._upheld
+            tell(change.number, why)
 
     def _write(
-        self, noted: Mapping[int, tuple[str, Change]], booked: Sequence[Book]
+        self,
+        noted: Mapping[int, tuple[str, Change]],
+        booked: Sequence[Book],
+        upheld: Sequence[Uphold],
     ) -> Mapping[int, Kept | str]:
         store = self._opened()
         if booked:
             store.book(booked)
+        if upheld:
+            store.uphold(upheld)
         return store.note(noted) if noted else {}
 
     def _recall(self) -> Recalled:
         store = self._opened()
-        return Recalled(store.notes(), *store.bookings())
+        return Recalled(store.notes(), *store.bookings(), store.orders())
 
     def _opened(self) -> StateStore:
         if self._store is None:

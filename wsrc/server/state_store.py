@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a server keeps across its runs, on disk: what users noted of cards, and reservations.
+What a server keeps across its runs, on disk: notes of users, reservations, orders of operators.
 
 The server alone writes this file. Tokens have one of their own, which others write as well.
 """
@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from wsrc.relay.effects import Book
+from wsrc.relay.effects import Book, Uphold
 from wsrc.relay.kept import Change, Kept
 from wsrc.relay.reservations import Booking
+from wsrc.relay.standing import Standing
 from wsrc.server.sqlite_file import SqliteFile
 
 FILE: Final = "state.sqlite3"
@@ -45,8 +46,22 @@ _MORE = (
     "ALTER TABLE reservation ADD COLUMN gave_way INTEGER NOT NULL DEFAULT 0",
 )
 
+_BEFORE = "ALTER TABLE reservation ADD COLUMN held_before BLOB NOT NULL DEFAULT x''"
+
+_STANDING = """
+CREATE TABLE standing (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    who TEXT NOT NULL,
+    said_by TEXT NOT NULL,
+    why TEXT NOT NULL,
+    until REAL NOT NULL,
+    PRIMARY KEY (kind, key)
+)
+"""
+
 _tags = msgspec.json.Decoder(dict[str, str])
-_BOOK = "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BOOK = "INSERT OR REPLACE INTO reservation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _wish = msgspec.json.Decoder(tuple[tuple[str, str], ...] | None)
 
@@ -63,7 +78,12 @@ class StateStore(SqliteFile):
 
     FILE: ClassVar[str] = FILE
     WHAT: ClassVar[str] = "what a server keeps"
-    VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = ((_NOTES,), (_RESERVATIONS,), _MORE)
+    VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = (
+        (_NOTES,),
+        (_RESERVATIONS,),
+        _MORE,
+        (_STANDING, _BEFORE),
+    )
 
     def notes(self) -> dict[str, Kept]:
         """Return what is kept of cards, by their identities."""
@@ -121,12 +141,33 @@ class StateStore(SqliteFile):
                 row = msgspec.structs.astuple(msgspec.structs.replace(each, wish=wish))
                 database.execute(_BOOK, row)
 
+    def orders(self) -> tuple[Standing, ...]:
+        """Return the bans and the drained hosts that are kept, in the order they were said in."""
+        with self.reading() as database:
+            rows = database.execute("SELECT * FROM standing ORDER BY rowid").fetchall()
+        return tuple(Standing(*row) for row in rows)
+
+    def uphold(self, changes: Sequence[Uphold]) -> None:
+        """Keep bans and drained hosts, or keep them no more, in one step and in their order."""
+        with self.writing() as database:
+            for change in changes:
+                each = change.order
+                if change.drops:
+                    database.execute(
+                        "DELETE FROM standing WHERE kind = ? AND key = ?", (each.kind, each.key)
+                    )
+                    continue
+                database.execute(
+                    "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?, ?)",
+                    msgspec.structs.astuple(each),
+                )
+
 
 def _booking(row: Sequence[Any]) -> Booking:
     number, digest, owner, holder, identity, begins, ends, wish, session, *more = row
-    priority, gave_way = more
+    priority, gave_way, before = more
     what = number, digest, owner, holder, identity, begins, ends, _wish.decode(wish), session
-    return Booking(*what, priority, bool(gave_way))
+    return Booking(*what, priority, bool(gave_way), before)
 
 
 def is_there(folder: Path) -> bool:

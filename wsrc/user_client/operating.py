@@ -4,7 +4,7 @@
 from typing import NamedTuple, TypeVar, Unpack
 
 from wsrc.protocol import messages as m
-from wsrc.protocol.messages import BanInfo, CardUse, HolderInfo, PeerInfo
+from wsrc.protocol.messages import BanInfo, CardUse, DrainedHost, HolderInfo, PeerInfo
 from wsrc.user_client.core import arguments
 from wsrc.user_client.core.requests import Requests
 from wsrc.user_client.naming import Filters
@@ -18,12 +18,14 @@ class Peers(NamedTuple):
     The connections of a server, which are known by their numbers in this run of it alone.
 
     `unanswered` are servers of its cluster whose connections are missing, for they did not answer
-    in time, or do not let us see them.
+    in time, or do not let us see them. `drained` are the hosts on whose cards no session begins,
+    connected or not.
     """
 
     peers: tuple[PeerInfo, ...]
     instance: str
     unanswered: tuple[str, ...] = ()
+    drained: tuple[DrainedHost, ...] = ()
 
 
 class OperatorCalls(ReservationCalls):
@@ -113,16 +115,18 @@ class Admin:
         Of several servers they are those of one after the other.
         """
         found, after, instance = list[PeerInfo](), 0, ""
-        unanswered: dict[str, None] = {}
+        unanswered, drained = dict[str, None](), dict[DrainedHost, None]()
         while True:
             ack = await self._ask(m.ListPeers(after=after), m.ListPeersAck)
             if instance not in {"", ack.instance}:
                 found, after, instance = [], 0, ""  # the server was started anew meanwhile
+                drained.clear()
                 continue
             found, instance = [*found, *ack.peers], ack.instance
             unanswered |= dict.fromkeys(ack.unanswered)
+            drained |= dict.fromkeys(ack.drained)
             if ack.next is None or ack.next <= after:
-                return Peers(tuple(found), instance, tuple(unanswered))
+                return Peers(tuple(found), instance, tuple(unanswered), tuple(drained))
             after = ack.next
 
     async def kick(
@@ -154,8 +158,8 @@ class Admin:
         """
         Let a principal or an address in no more for a time, and return the ban.
 
-        Its connections are closed and its sessions end. The server forgets bans when it ends. Of
-        several servers `unanswered` names those that did not do it.
+        Its connections are closed and its sessions end. Of several servers `unanswered` names
+        those that did not do it.
 
         Args:
             who: A principal, or an IP address, of which one of IPv6 counts as its /64.

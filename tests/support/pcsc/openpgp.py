@@ -8,8 +8,8 @@ from wsrc.card.apdu import Command, Response
 from wsrc.readers.base import CardProtocol
 from wsrc.readers.simulation import Card
 from wsrc.readers.simulation.card import Faults
+from wsrc.readers.simulation.engine import Direction
 from wsrc.readers.simulation.status import SW, StatusWordError
-from wsrc.readers.simulation.uicc import Direction
 
 ATR = bytes.fromhex("3bda18ff81b1fe751f030031c573c001400090000c")
 AID = bytes.fromhex("d27600012401020000050000abcd0000")
@@ -60,7 +60,8 @@ class OpenPgp:
         alone: Whether no other application can take its place, as on most cards it can.
     """
 
-    fetch_sw1 = 0x61
+    def fetch_sw1(self, _cla: int) -> int:
+        return 0x61
 
     def __init__(self, *, alone: bool = True) -> None:
         self._selected = False

@@ -47,6 +47,14 @@ def test_sessions_of_a_drained_host_go_on_and_there_are_no_new_ones() -> None:
     assert code_of(ann.refused(m.SelectCard(id=91, iccid=ICCID))) is ErrorCode.DRAINING
 
 
+def test_a_host_that_is_drained_again_keeps_its_reason_unless_there_is_another() -> None:
+    _, _, ann, boss = bench()
+    drain(boss, why="a new rack")
+    for why, said in (("", "a new rack"), ("no power", "no power")):
+        drain(boss, why=why)
+        assert f"({said})" in ann.refused(m.SelectCard(id=ann.new_id(), iccid=ICCID)).message
+
+
 def test_a_drain_in_mid_command_lets_it_end() -> None:
     _, card, ann, boss = bench()
     session = ann.hold(iccid=ICCID)

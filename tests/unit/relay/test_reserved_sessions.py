@@ -3,12 +3,15 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.relay_clients import ICCID, Peer
 from tests.support.relay_world import World, code_of, reader
 from tests.support.resuming_scene import FEATURES, SECRET, comes_back, resume, running
 from wsrc.errors import ErrorCode
 from wsrc.protocol import messages as m
 from wsrc.relay import reserving
+from wsrc.relay.keeping import RESERVED
 from wsrc.relay.reservations import digest_of, shown_of
 
 IDLE = ("idle",)
@@ -191,6 +194,61 @@ def test_what_a_session_knew_outlives_the_connection_of_its_card_host() -> None:
     bob.ask(resume(bob, session), m.Resumed)
     world.pass_time(301)
     assert bob.one(m.SessionEnded).code is ErrorCode.RESERVED
+
+
+def hold(user: Peer) -> m.RunningSession:
+    """Take the card for long; return the session as its card host brings it back."""
+    wish = m.SelectCard(id=1, iccid=ICCID, secret=SECRET, keep_s=600.0)
+    session = user.ask(wish, m.SelectCardAck).session
+    assert session is not None
+    owner = user.world.relay._state.sessions[session].owner
+    return running(session, instance=f"u.{owner}", keep_s=600.0)
+
+
+@pytest.mark.parametrize("down_s", [0, 301])
+@pytest.mark.parametrize("first", ["the session", "the reservation"])
+def test_who_was_given_a_card_that_was_reserved_loses_it_after_a_restart_too(
+    first: str, down_s: float
+) -> None:
+    world = World()
+    card = world.card(reader(), features=FEATURES, instance="c")
+    ida, bob = world.user(who="ida"), world.user(who="bob", instance="u")
+    session = hold(bob) if first == "the session" else None
+    token = reserve(ida, in_s=300, for_s=5000)
+    kept = session or hold(bob)
+    world.start()
+    world.now += down_s
+    comes_back(world, card, kept)
+    ida, bob = world.user(who="ida"), world.user(who="bob", instance="u")
+    bob.say(resume(bob, kept.session))
+    world.pass_time(301)
+    ends = [each for each in bob.inbox if isinstance(each, m.SessionEnded | m.Error)]
+    ida.say(m.SelectCard(id=2, reservation=token))
+    if first == "the session":
+        assert not ends
+        assert code_of(ida.one(m.Error)) is ErrorCode.CARD_BUSY
+    else:
+        assert [each.code for each in ends] == [ErrorCode.RESERVED]
+        assert ends[0].message == RESERVED
+        assert ida.one(m.SelectCardAck).id == 2
+
+
+def test_who_has_a_card_whose_host_is_away_when_its_time_begins_loses_it_when_that_is_back() -> (
+    None
+):
+    world = World()
+    card = world.card(reader(), features=FEATURES, instance="c")
+    ida, bob = world.user(who="ida"), world.user(who="bob", instance="u")
+    token = reserve(ida, in_s=300, for_s=5000)
+    kept = hold(bob)
+    card.leave()
+    bob.one(m.SessionInterrupted)
+    world.pass_time(301)
+    comes_back(world, card, kept)
+    bob.say(resume(bob, kept.session))
+    said = bob.one(m.SessionEnded)
+    assert (said.code, said.message) == (ErrorCode.RESERVED, RESERVED)
+    assert ida.ask(m.SelectCard(id=2, reservation=token), m.SelectCardAck).id == 2
 
 
 def test_one_is_listed_by_its_token_to_whose_it_is() -> None:

@@ -82,6 +82,25 @@ def test_from_the_beginning_the_card_is_given_to_the_token_alone() -> None:
     assert refused(ida, m.SelectCard(id=6, reservation=token)) is ErrorCode.NO_SUCH_RESERVATION
 
 
+def test_lists_and_watchers_show_that_a_card_is_reserved_while_it_is() -> None:
+    world = bench()
+    ida, bob = world.user(who="ida"), world.user(who="bob")
+    bob.ask(m.WatchReaders(id=70, iccid=ONE), m.WatchReadersAck)
+
+    def shown() -> list[bool]:
+        told = [each.reader.reserved for each in bob.inbox if isinstance(each, m.ReaderEvent)]
+        bob.inbox.clear()
+        cards = bob.ask(m.ListCards(id=71, iccid=ONE), m.ListCardsAck).cards
+        return [*told, *(each.reserved for each in cards)]
+
+    assert shown() == [False]
+    reserve(ida, for_s=100)
+    world.pass_time(1)
+    assert shown() == [True, True]
+    world.pass_time(100)
+    assert shown() == [False, False]
+
+
 def test_any_card_that_is_picked_is_none_that_is_reserved() -> None:
     world = bench()
     ida, bob = world.user(who="ida"), world.user(who="bob")

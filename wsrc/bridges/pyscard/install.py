@@ -67,6 +67,7 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     all_cards: bool = False,
     pick: Pick | Literal["one", "any"] = Pick.ONE,
     reservation: str | None = None,
+    wait_s: float = 0.0,
     **which: Unpack[Filters],
 ) -> "Installation":
     """
@@ -86,6 +87,7 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
         all_cards: Whether all cards of the server are meant, instead of those of `which`.
         pick: `any`: one reader has any free card of those that match, without `*`.
         reservation: Token of a reservation, in place of `which`: one reader has its card.
+        wait_s: With either, how long to wait in turn while no card is free; the reader is empty.
         which: Which cards; all fields must hold, `*` stands for any text.
 
     Raises:
@@ -106,18 +108,19 @@ def install(  # noqa: PLR0913 - the settings of a user, each by its name
     }
     flags = {setting: value for setting, value in given.items() if value is not None}
     settings = load(UserSettings, os.environ, flags, source=ARGUMENT)
-    source = _source(settings, which, pick, reservation, all_cards=all_cards)
+    source = _source(settings, which, pick, reservation, wait_s, all_cards=all_cards)
     with _one:
         if _installed is not None:
             raise LocalProtocolError("Remote cards are installed already; uninstall them first.")
         return Installation(Service(source))
 
 
-def _source(
+def _source(  # noqa: PLR0913 - what `install` was given
     settings: UserSettings,
     which: Filters,
     pick: Pick | Literal["one", "any"],
     reservation: str | None,
+    wait_s: float,
     *,
     all_cards: bool,
 ) -> RemoteCards:
@@ -134,7 +137,10 @@ def _source(
         )
     if picks or reservation is not None:
         booked = None if reservation is None else booked_by(settings, reservation)
-        return OneCard(clients(settings), which, _silent, booked)
+        limit_s = arguments.number(wait_s, "wait_s")
+        return OneCard(clients(settings), which, _silent, booked, limit_s)
+    if wait_s:
+        raise LocalProtocolError("wait_s needs pick='any' or a reservation.")
     return RemoteCards(clients(settings), alternatives(named, tags), _silent)
 
 

@@ -93,6 +93,11 @@ class RemoteCards:
         return self._client is not None and self.trouble is None
 
     @property
+    def waits(self) -> bool:
+        """Whether we stand in the queue of the server while no card is free."""
+        return False
+
+    @property
     def places(self) -> Sequence[Place]:
         """All readers, with what is known of their cards."""
         return self._shelf.places

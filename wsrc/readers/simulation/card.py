@@ -8,8 +8,8 @@ import msgspec
 
 from wsrc.errors import CardNotPresentError, CardTransmissionError, CardUnresponsiveError, Outcome
 from wsrc.readers.base import CardProtocol, ResetKind
+from wsrc.readers.simulation.engine import Engine
 from wsrc.readers.simulation.transport import T0, T1, Transport
-from wsrc.readers.simulation.uicc import Engine
 
 
 class When(StrEnum):

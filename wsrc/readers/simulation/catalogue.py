@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from wsrc.card.slot import CardProtocol
 from wsrc.errors import ConfigError
 from wsrc.process.texts import read_text
 from wsrc.readers.simulation.atr import gsm_atr, uicc_atr
@@ -19,12 +20,13 @@ from wsrc.readers.simulation.description import (
     Structure,
     parse_description,
 )
+from wsrc.readers.simulation.engine import Engine
 from wsrc.readers.simulation.euicc import Ecasd, Installed, IsdR, Profiles
 from wsrc.readers.simulation.filesystem import CURRENT_ADF_ID, Directory, Ef, Records, Transparent
 from wsrc.readers.simulation.gsm import GsmSim
 from wsrc.readers.simulation.profile import Subscription, make_bare_profile, make_profile
 from wsrc.readers.simulation.state import Profile, SecurityDomain
-from wsrc.readers.simulation.uicc import Engine, Uicc
+from wsrc.readers.simulation.uicc import Uicc
 
 _DEFAULTS = ("uicc.toml", "euicc.toml")
 
@@ -77,7 +79,7 @@ def _uicc(description: CardDescription, where: str) -> Engine:
     profile = _profile(description, description.iccid, description.imsi, where)
     if description.gsm_only:
         return GsmSim(lambda: profile)
-    return Uicc(lambda: profile, description.logical_channels)
+    return Uicc(lambda: profile, description.logical_channels, gsm=_gsm(description))
 
 
 def _euicc(description: CardDescription, where: str) -> Engine:
@@ -96,7 +98,13 @@ def _euicc(description: CardDescription, where: str) -> Engine:
     ]
     if description.ecasd:
         domains.append(Ecasd(description.eid))
-    return Uicc(profiles.in_force, description.logical_channels, domains)
+    gsm = _gsm(description)
+    return Uicc(profiles.in_force, description.logical_channels, domains, gsm=gsm)
+
+
+def _gsm(description: CardDescription) -> bool:
+    """Return whether a card is a SIM as well, which speaks T=0 alone."""
+    return description.gsm_access and description.protocol is CardProtocol.T0
 
 
 def _subscription(description: CardDescription) -> Subscription:

@@ -132,6 +132,9 @@ class CardDescription(
     authenticate_needs_pin: bool = False
     increase_file: FileId = "6f39"
     logical_channels: Annotated[int, Meta(ge=0, le=3)] = 3
+    gsm_access: bool = True
+    """Whether it is a SIM as well, by class A0; under T=1 it never is."""
+
     gsm_only: bool = False
     eid: Eid = "89882119900000000000000000007280"
     ecasd: bool = False

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A SIM that knows class A0 alone (3GPP TS 51.011 clause 9): no channels, no applications."""
+"""The commands of class A0 (3GPP TS 51.011 clause 9), and a SIM that knows no others."""
 
 from collections.abc import Callable
+from typing import Final
 
 from wsrc.card.apdu import Command, Response
 from wsrc.readers.simulation import file_commands, pin_commands
+from wsrc.readers.simulation.engine import Direction
 from wsrc.readers.simulation.filesystem import AnyFile, Directory, Records, Transparent
 from wsrc.readers.simulation.pins import PIN1
 from wsrc.readers.simulation.state import (
@@ -17,9 +19,11 @@ from wsrc.readers.simulation.state import (
     require_parameters,
 )
 from wsrc.readers.simulation.status import SW, StatusWordError
-from wsrc.readers.simulation.uicc import Direction
 
-_CLASS = 0xA0
+CLASS: Final = 0xA0
+
+FETCH_SW1: Final = 0x9F
+"""SW1 by which response data are announced."""
 
 _SW_OF_GSM: dict[int, int] = {
     SW.SECURITY_NOT_SATISFIED: 0x9804,
@@ -99,10 +103,37 @@ _COMMANDS: dict[int, Handler] = {
 _OUTGOING = frozenset({0xB0, 0xB2, 0xF2})
 
 
-class GsmSim:
-    """A GSM SIM; for T=0 only."""
+def direction(cla: int, ins: int) -> Direction:
+    """
+    Return whether P3 is Lc or Le.
 
-    fetch_sw1 = 0x9F
+    Raises:
+        StatusWordError: If the class or the instruction is another one.
+    """
+    if cla != CLASS:
+        raise StatusWordError(SW.WRONG_CLASS)
+    if ins not in _COMMANDS:
+        raise StatusWordError(SW.WRONG_INS)
+    return Direction.OUT if ins in _OUTGOING else Direction.IN
+
+
+def run(call: Call) -> Response:
+    """
+    Run one command of class A0.
+
+    Raises:
+        StatusWordError: If it fails, with a status word of 3GPP TS 51.011 clause 9.4.
+    """
+    direction(call.command.cla, call.command.ins)
+    try:
+        response = _COMMANDS[call.command.ins](call)
+    except StatusWordError as refusal:
+        raise StatusWordError(_gsm_sw(refusal.sw)) from refusal
+    return Response(response.data, _gsm_sw(response.sw))
+
+
+class GsmSim:
+    """A GSM SIM, without channels and applications; for T=0 only."""
 
     def __init__(self, boot: Callable[[], Profile]) -> None:
         self._boot = boot
@@ -112,23 +143,18 @@ class GsmSim:
         """Forget selection and verified CHVs."""
         self._state = State(self._boot(), 0)
 
+    def fetch_sw1(self, _cla: int) -> int:
+        """Return the SW1 by which response data are announced."""
+        return FETCH_SW1
+
     def direction(self, cla: int, ins: int) -> Direction:
         """Return whether P3 is Lc or Le."""
-        if cla != _CLASS:
-            raise StatusWordError(SW.WRONG_CLASS)
-        if ins not in _COMMANDS:
-            raise StatusWordError(SW.WRONG_INS)
-        return Direction.OUT if ins in _OUTGOING else Direction.IN
+        return direction(cla, ins)
 
     def process(self, command: Command, *, exact: bool) -> Response:
         """Run one command."""
-        self.direction(command.cla, command.ins)
-        channel = self._state.channels[BASIC_CHANNEL]
-        try:
-            response = _COMMANDS[command.ins](Call(command, exact, self._state, channel))
-        except StatusWordError as refusal:
-            raise StatusWordError(_gsm_sw(refusal.sw)) from refusal
-        return Response(response.data, _gsm_sw(response.sw))
+        basic = self._state.channels[BASIC_CHANNEL]
+        return run(Call(command, exact, self._state, basic))
 
 
 def _gsm_sw(sw: int) -> int:

@@ -22,9 +22,13 @@ from wsrc.readers.simulation.usim import Usim
 USIM_AID = bytes.fromhex("a0000000871002ffffffff8907090000")
 """AID of the USIM (3GPP TS 31.101 annex)."""
 
+GSM_ID = 0x7F20
+"""DF GSM (3GPP TS 51.011 clause 10.3)."""
+
 _DIR_RECORD_OCTETS = 48
 _ADN_RECORD_OCTETS = 28
 _SMS_RECORD_OCTETS = 176
+_SMSP_RECORD_OCTETS = 40
 _ACM_RECORD_OCTETS = 3
 
 
@@ -153,12 +157,23 @@ def _telecom() -> Directory:
             read=Access.PIN1,
             update=Access.PIN1,
             records=[b"\xff" * _ADN_RECORD_OCTETS] * 10,
-        )
+        ),
+        Records(
+            file_id=0x6F42,
+            read=Access.PIN1,
+            update=Access.PIN1,
+            records=[b"\xff" * _SMSP_RECORD_OCTETS] * 2,
+        ),
     )
     return telecom
 
 
 def _gsm(imsi: str) -> Directory:
-    gsm = Directory(file_id=0x7F20)
-    gsm.add(Transparent(file_id=0x6F07, read=Access.PIN1, content=bytearray(imsi_to_ef(imsi))))
+    gsm = Directory(file_id=GSM_ID)
+    gsm.add(
+        Transparent(file_id=0x6F07, read=Access.PIN1, content=bytearray(imsi_to_ef(imsi))),
+        Transparent(file_id=0x6F38, read=Access.PIN1, content=bytearray(b"\x0f\x00\xc0")),
+        Transparent(file_id=0x6F78, read=Access.PIN1, content=bytearray(b"\x00\x01")),
+        Transparent(file_id=0x6FAD, content=bytearray(b"\x00\x00\x00\x02")),
+    )
     return gsm

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from wsrc.card.apdu import MAX_COMMAND_OCTETS, Command, Response, channel_of, parse_command
 from wsrc.errors import BadApduError
+from wsrc.readers.simulation.engine import Direction, Engine
 from wsrc.readers.simulation.status import SW, StatusWordError
-from wsrc.readers.simulation.uicc import Direction, Engine
 
 _GET_RESPONSE = 0xC0
 _ENVELOPE = 0xC2
@@ -74,7 +74,9 @@ class T0:
         response = self._engine.process(command._replace(ne=p3 or 256), exact=True)
         rest = response.data[256:]
         self._held.put(command.cla, rest)
-        return Response(response.data[:256], self._waiting(rest) if rest else response.sw)
+        return Response(
+            response.data[:256], self._waiting(command.cla, rest) if rest else response.sw
+        )
 
     def _announce(self, command: Command, response: Response) -> Response:
         """
@@ -85,7 +87,7 @@ class T0:
         announced = response.sw == SW.DONE
         self._held.put(command.cla, response.data, announced=announced)
         if response.data and announced:
-            return Response(b"", self._waiting(response.data))
+            return Response(b"", self._waiting(command.cla, response.data))
         return Response(b"", response.sw)
 
     def _get_response(self, command: Command, p3: int) -> Response:
@@ -102,7 +104,7 @@ class T0:
         if ne > available:
             raise StatusWordError(0x6C00 | available)
         data, rest = self._held.take(ne)
-        return Response(data, self._waiting(rest) if rest else SW.DONE)
+        return Response(data, self._waiting(command.cla, rest) if rest else SW.DONE)
 
     def _envelope(self, command: Command, p3: int) -> Response:
         """
@@ -121,8 +123,8 @@ class T0:
         inner, self._assembled = _parse(self._assembled), b""
         return self._announce(inner, self._engine.process(inner, exact=False))
 
-    def _waiting(self, data: bytes) -> int:
-        return self._engine.fetch_sw1 << 8 | min(len(data), 256) & 0xFF
+    def _waiting(self, cla: int, data: bytes) -> int:
+        return self._engine.fetch_sw1(cla) << 8 | min(len(data), 256) & 0xFF
 
 
 class T1:

@@ -3,13 +3,14 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from enum import Enum
-from typing import Protocol
 
 from wsrc.card.apdu import Command, Response, channel_of
-from wsrc.readers.simulation import file_commands, pin_commands, selection
+from wsrc.readers.simulation import file_commands, gsm, pin_commands, selection
+from wsrc.readers.simulation.engine import Direction
 from wsrc.readers.simulation.filesystem import Access
+from wsrc.readers.simulation.profile import GSM_ID
 from wsrc.readers.simulation.state import (
+    BASIC_CHANNEL,
     Call,
     Handler,
     Profile,
@@ -22,46 +23,6 @@ from wsrc.readers.simulation.status import SW, StatusWordError
 from wsrc.readers.simulation.usim import lengths_and_values
 
 _TERMINAL_CAPABILITY_TAG = 0xA9
-
-
-class Direction(Enum):
-    """Which way the data of a T=0 command go (ISO/IEC 7816-3 clause 10.3)."""
-
-    IN = "in"
-    OUT = "out"
-
-
-class Engine(Protocol):
-    """What runs command APDUs, whatever protocol carries them."""
-
-    fetch_sw1: int
-    """SW1 by which T=0 announces response data: 61, or 9F of a GSM SIM."""
-
-    def reset(self) -> None:
-        """Forget what a reset takes away."""
-        ...
-
-    def direction(self, cla: int, ins: int) -> Direction:
-        """
-        Return whether P3 of a T=0 command is Lc or Le.
-
-        Raises:
-            StatusWordError: If the class or the instruction is not supported.
-        """
-        ...
-
-    def process(self, command: Command, *, exact: bool) -> Response:
-        """
-        Run one command; the response data may be longer than Le.
-
-        Args:
-            command: The command.
-            exact: Refuse with 6CXX an Le other than the number of octets that there are.
-
-        Raises:
-            StatusWordError: If the command fails.
-        """
-        ...
 
 
 def _authenticate(call: Call) -> Response:
@@ -155,18 +116,20 @@ class Uicc:
     """
     A UICC; `boot` returns the profile that a reset puts in force.
 
-    `supplementary_channels` is 0 to 3.
+    `supplementary_channels` is 0 to 3. With `gsm` a profile with a DF GSM is a SIM as well, by
+    class A0 (ETSI TS 102 221 table 10.1, 3GPP TS 51.011), on the basic channel.
     """
-
-    fetch_sw1 = 0x61
 
     def __init__(
         self,
         boot: Callable[[], Profile],
         supplementary_channels: int = 3,
         domains: Sequence[SecurityDomain] = (),
+        *,
+        gsm: bool = False,
     ) -> None:
         self._boot = boot
+        self._gsm = gsm
         self._supplementary_channels = supplementary_channels
         self._domains = domains
         self._state = self._fresh()
@@ -175,13 +138,22 @@ class Uicc:
         """Forget selection, channels and verified PINs; a profile switch takes effect."""
         self._state = self._fresh()
 
+    def fetch_sw1(self, cla: int) -> int:
+        """Return the SW1 by which T=0 announces response data."""
+        return gsm.FETCH_SW1 if cla == gsm.CLASS else 0x61
+
     def direction(self, cla: int, ins: int) -> Direction:
         """Return whether P3 of a T=0 command is Lc or Le."""
+        if self._is_gsm(cla):
+            return gsm.direction(cla, ins)
         self._handler(cla, ins)
         return Direction.OUT if ins in _OUTGOING else Direction.IN
 
     def process(self, command: Command, *, exact: bool) -> Response:
         """Run one command."""
+        if self._is_gsm(command.cla):
+            basic = self._state.channels[BASIC_CHANNEL]
+            return gsm.run(Call(command, exact, self._state, basic))
         handler = self._handler(command.cla, command.ins)
         channel = self._state.channels.get(channel_of(command.cla))
         if channel is None:
@@ -190,6 +162,9 @@ class Uicc:
 
     def _fresh(self) -> State:
         return State(self._boot(), self._supplementary_channels, self._domains)
+
+    def _is_gsm(self, cla: int) -> bool:
+        return self._gsm and cla == gsm.CLASS and GSM_ID in self._state.profile.files.mf.children
 
     def _handler(self, cla: int, ins: int) -> Handler:
         """Check the class (ETSI TS 102 221 table 10.3), then the instruction within it."""

@@ -483,4 +483,5 @@ def card_of(info: m.CardInfo) -> Card:
         comment=info.comment,
         protocol=info.protocol,
         draining=info.draining,
+        reserved=info.reserved,
     )

@@ -129,7 +129,10 @@ class FarmApi:
         """Return connections of the server."""
         asked = m.ListPeers(after=count_in(query, "after", 0))
         ack = await self._desk.looker(caller).ask(asked, m.ListPeersAck, LOOK_S)
-        return json_of(f.Peers(peers=ack.peers, next=ack.next, unanswered=ack.unanswered))
+        peers = f.Peers(
+            peers=ack.peers, next=ack.next, unanswered=ack.unanswered, drained=ack.drained
+        )
+        return json_of(peers)
 
     async def show_activity(self, _: web.Request, __: Caller, query: Query) -> web.Response:
         """Return what went through the server."""

@@ -9,7 +9,7 @@ from msgspec import Meta
 from wsrc.card.slot import Pick
 from wsrc.octets import Octets
 from wsrc.protocol.fields import Unanswered, means
-from wsrc.protocol.operations import HolderInfo, PeerInfo, WaiterInfo
+from wsrc.protocol.operations import DrainedHost, HolderInfo, PeerInfo, WaiterInfo
 from wsrc.protocol.reservations import ReservationInfo
 from wsrc.server.http.values import Asked, Card, Count, Next, Selecting, Selector, Time, Value
 
@@ -126,6 +126,10 @@ class Peers(Value, frozen=True, kw_only=True):
     peers: tuple[PeerInfo, ...]
     next: Next = None
     unanswered: Unanswered = ()
+    drained: Annotated[
+        tuple[DrainedHost, ...],
+        means("Of the first page: all hosts that are drained, connected or not"),
+    ] = ()
 
 
 class AtrMeaning(Value, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from wsrc.protocol.fields import (
     RawTpdu,
     ReaderId,
     ReaderName,
+    Reserved,
     ResponseData,
     ShareMode,
     StatusPattern,
@@ -98,6 +99,7 @@ class Card(Value, frozen=True, kw_only=True):
     lease: Annotated[LeaseInfo | None, means("Who holds the card; absent while nobody does")] = None
     others: Annotated[tuple[LeaseInfo, ...], means("Further holders of a shared card")] = ()
     draining: Draining = False
+    reserved: Reserved = False
 
 
 class Cards(Value, frozen=True, kw_only=True):
@@ -122,6 +124,7 @@ class Reader(Value, frozen=True, kw_only=True):
     tags: CardTags = {}
     comment: Comment | None = None
     draining: Draining = False
+    reserved: Reserved = False
     waiting: Annotated[Count, means("How many wait for it, without those who want any card")] = 0
 
 

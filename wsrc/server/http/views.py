@@ -36,6 +36,7 @@ def card(view: ReaderView) -> Card | None:
         lease=view.lease,
         others=view.others,
         draining=view.draining,
+        reserved=view.reserved,
     )
 
 
@@ -54,6 +55,7 @@ def reader(view: ReaderView) -> Reader:
         tags=view.tags or {},
         comment=view.comment,
         draining=view.draining,
+        reserved=view.reserved,
         waiting=view.waiting,
     )
 

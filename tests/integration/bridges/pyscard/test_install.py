@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from smartcard import CardRequest  # noqa: TID251
 from smartcard.CardConnectionDecorator import CardConnectionDecorator  # noqa: TID251
-from smartcard.Exceptions import CardConnectionException  # noqa: TID251
+from smartcard.Exceptions import CardConnectionException, NoCardException  # noqa: TID251
 from smartcard.ExclusiveConnectCardConnection import (  # noqa: TID251
     ExclusiveConnectCardConnection,
 )
@@ -80,6 +80,20 @@ def test_one_reader_has_any_card_and_the_card_stays(there: Elsewhere) -> None:
         assert there.do(there.world.state_of(iccid=UICC)) is CardState.ASSOCIATED
 
 
+def test_who_waits_has_an_empty_reader_until_a_card_is_given(there: Elsewhere) -> None:
+    user = there.do(there.world.user())
+    card = there.do(user.select(iccid=UICC).__aenter__())
+    with install(there, pick="any", iccid=UICC, wait_s=30.0) as installed:
+        with pytest.raises(NoCardException):
+            installed.readers()[0].createConnection().connect()
+        wanted = CardRequest.CardRequest(timeout=30, readers=[installed.readers()[0]])
+        there.do(card.detach())
+        assert wanted.waitforcard() is not None
+        connection = installed.readers()[0].createConnection()
+        connection.connect()
+        assert there.do(there.world.state_of(iccid=UICC)) is CardState.ASSOCIATED
+
+
 def test_one_reader_has_the_card_of_a_reservation(
     certificates: Certificates, tmp_path: Path
 ) -> None:
@@ -103,6 +117,8 @@ def test_one_reader_has_the_card_of_a_reservation(
         {"reservation": "x", "iccid": UICC},
         {"reservation": "x", "all_cards": True},
         {"pick": "none", "iccid": UICC},
+        {"iccid": UICC, "wait_s": 5.0},
+        {"pick": "any", "wait_s": "long"},
     ],
 )
 def test_what_cannot_be_meant_is_said(there: Elsewhere, wrong: dict[str, Any]) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A card that knows class A0 alone (3GPP TS 51.011)."""
+"""Cards that are a SIM (3GPP TS 51.011): one that is nothing else, and UICCs."""
 
 import pytest
 
 from tests.support.card_user import apdu, block, card
-from wsrc.readers.base import ResetKind
+from wsrc.readers.base import CardProtocol, ResetKind
 from wsrc.readers.simulation import Card
 
 FILES = """
@@ -75,3 +75,39 @@ def test_imsi_needs_the_chv(sim: Card) -> None:
 )
 def test_refusals(sim: Card, command: str, sw: str) -> None:
     assert apdu(sim, command) == sw
+
+
+@pytest.fixture
+def uicc() -> Card:
+    return card("")
+
+
+def test_a_uicc_is_a_sim_as_well(uicc: Card) -> None:
+    assert block(uicc, "a0a40000 02 3f00") == "9f16"
+    assert block(uicc, "a0c00000 16")[8:14] == "3f0001"
+    assert apdu(uicc, "a0a40000 02 2fe2") == "9f0f"
+    assert apdu(uicc, "a0b00000 0a") == "988812010000400310f09000"
+    assert block(uicc, "00a40004 02 3f00").startswith("61")
+
+
+def test_a_pin_of_a_uicc_is_verified_for_both_classes_and_has_one_counter(uicc: Card) -> None:
+    for path in ("7f20", "6f07"):
+        apdu(uicc, f"a0a40000 02 {path}")
+    assert apdu(uicc, "a0b00000 09") == "9804"
+    assert apdu(uicc, "a0200001 08 30303030ffffffff") == "9804"
+    assert apdu(uicc, "00200001") == "63c2"
+    assert apdu(uicc, "00200001 08 31323334ffffffff") == "9000"
+    assert apdu(uicc, "a0b00000 09") == "0809101000000000109000"
+
+
+@pytest.mark.parametrize("kind", ["uicc", "euicc"])
+def test_a_uicc_need_not_be_a_sim_and_never_is_under_t1(kind: str) -> None:
+    select = "a0a40000 02 3f00"
+    assert apdu(card("gsm_access = false", kind=kind), select) == "6e00"
+    assert apdu(card(kind=kind, protocol=CardProtocol.T1), select) == "6e00"
+
+
+def test_an_euicc_is_a_sim_by_its_enabled_profile() -> None:
+    none = '[[profile]]\niccid = "8988211000000430010"\nname = "off"'
+    assert apdu(card(none, kind="euicc"), "a0a40000 02 3f00") == "6e00"
+    assert apdu(card(kind="euicc"), "a0a40000 02 3f00") == "9f16"

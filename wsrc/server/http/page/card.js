@@ -56,7 +56,7 @@ export class CardPage {
     const { card } = reader;
     const leases = leasesOf(reader);
     setText(this.title, nameOf(reader));
-    this.#fact("State", [card?.state ?? reader.state, reader.draining ? "its host is drained" : ""].filter(Boolean).join(", "));
+    this.#fact("State", [card?.state ?? reader.state, reader.draining ? "its host is drained" : "", reader.reserved ? "reserved" : ""].filter(Boolean).join(", "));
     this.#fact("Held by", leases.map((each) => `${each.holder} since ${when(each.since)}`).join("; "));
     this.#fact("ICCID", card?.iccid);
     this.#fact("EID", card?.eids?.join(", "));

@@ -58,7 +58,7 @@ export class CardRow extends Line {
     const state = reader.card?.state ?? reader.state;
     setText(this.name, name);
     setText(this.where, `${reader.host} · ${reader.name}`);
-    setText(this.state, reader.draining ? `${state}, drained` : state);
+    setText(this.state, [state, reader.draining && "drained", reader.reserved && "reserved"].filter(Boolean).join(", "));
     setData(this.state, "kind", reader.state === "unavailable" ? "wrong" : KINDS[state] ?? "");
     const queue = reader.waiting ? `${reader.waiting} waiting` : "";
     setText(this.holder, [leases.map((lease) => lease.holder).join(", "), queue].filter(Boolean).join(" · "));
