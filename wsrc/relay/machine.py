@@ -4,7 +4,6 @@
 # Longer than the aim: each event that a shell can tell of has its method, and says what it means.
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from wsrc.card.identify import ISD_R_AIDS
 from wsrc.errors import ErrorCode, Outcome, RemoteProtocolError
@@ -72,13 +71,6 @@ MAX_EXPIRED, MAX_EFFECTS = 64, 256
 
 
 _STOPS = m.error(ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
-
-
-class Refused(NamedTuple):
-    """Why a connection is not let in, and for how many seconds."""
-
-    sentence: str
-    again_s: float
 
 
 class Relay:
@@ -159,12 +151,11 @@ class Relay:
         state.timers.set(("hello", peer, None), now + state.limits.hello_s)
         return self._effects(now)
 
-    def ban_on(self, principal: Principal | None, address: str, now: float) -> Refused | None:
+    def ban_on(
+        self, principal: Principal | None, address: str, now: float
+    ) -> operating.Refused | None:
         """Return why whoever comes is not let in for now, if so."""
-        ban = self._state.bans.on(principal.name if principal else None, address, now)
-        if ban is None:
-            return None
-        return Refused(operating.banned(ban, self._state), ban.until - now)
+        return operating.ban_on(self._state, principal, address, now)
 
     def set_policy(self, policy: Policy, now: float) -> list[Effect]:
         """

@@ -7,11 +7,13 @@ Bans and drained hosts are in force at once, and answered when the shell kept th
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
 from wsrc.errors import ErrorCode
 from wsrc.policy.words import Verb
+from wsrc.principal import Principal
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
 from wsrc.protocol.conversation import CloseCode
@@ -27,6 +29,14 @@ from wsrc.relay.state import RelayState
 
 PAGE = 500
 """Connections of one `list_peers_ack`."""
+
+
+class Refused(NamedTuple):
+    """Why a connection is not let in, and for how many seconds."""
+
+    sentence: str
+    again_s: float
+
 
 MAX_BAN_S = 31_536_000.0
 """Seconds that a ban lasts at most."""
@@ -197,6 +207,14 @@ def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
 def _count(peers: Sequence[Peer]) -> int:
     """Count connections; those of users of another server, below 0, are counted there."""
     return sum(peer.number > 0 for peer in peers)
+
+
+def ban_on(
+    state: RelayState, principal: Principal | None, address: str, now: float
+) -> Refused | None:
+    """Return why whoever comes is not let in for now, if so."""
+    ban = state.bans.on(principal.name if principal else None, address, now)
+    return None if ban is None else Refused(banned(ban, state), ban.until - now)
 
 
 def banned(ban: Ban, state: RelayState) -> str:
