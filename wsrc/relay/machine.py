@@ -40,7 +40,7 @@ from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.kept import Kept
 from wsrc.relay.records import CardPeer, Peer, UserPeer
-from wsrc.relay.reservations import Booking
+from wsrc.relay.reservations import ALONE, Booking, Numbering
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Deadlines
@@ -253,18 +253,21 @@ class Relay:
         bookings: tuple[Booking, ...] = (),
         last: int = 0,
         now: float = 0.0,
+        numbering: Numbering = ALONE,
     ) -> None:
         """
         Know, before there is a peer, what was kept by an earlier run.
 
-        Args:
-            kept: What users noted, by its identity.
-            bookings: Reservations.
-            last: The greatest number that any had.
-            now: Monotonic seconds.
+        That is what users noted, by its identity, and reservations: the greatest number that one
+        ever had is `last`, and `numbering` says which come next.
         """
         noting.recall(self._state, kept)
-        reserving.recall(self._state, bookings, last, now)
+        reserving.recall(self._state, bookings, last, now, numbering)
+
+    def told(self, identity: str, kept: Kept | tuple[Booking, ...], now: float) -> list[Effect]:
+        """Know all that is kept of a card now, which another server may have changed."""
+        reserving.told(self._state, identity, kept, now)
+        return self._effects(now)
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""

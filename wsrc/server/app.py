@@ -3,7 +3,6 @@
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -22,7 +21,6 @@ from wsrc.errors import ConfigError
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
-from wsrc.net.state_dir import state_dir
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
 from wsrc.protocol.messages import ClientType
@@ -33,6 +31,7 @@ from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
 from wsrc.server.forwarded import UnclearError, is_passed_on
 from wsrc.server.http.site import Parts, Site
+from wsrc.server.keepers import keepers
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import HTTP, Handed, bind
 from wsrc.server.peers import Peers
@@ -40,9 +39,9 @@ from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
 from wsrc.server.relay_settings import given
 from wsrc.server.room import room_for
+from wsrc.server.state import Stored
 from wsrc.server.state_keeper import StateKeeper
 from wsrc.server.tls import ServerTls
-from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
@@ -54,6 +53,7 @@ Accept = Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]
 if TYPE_CHECKING:
     from wsrc.server.clustered import Clustered
     from wsrc.server.provider import Provider
+    from wsrc.server.shared_state import SharedState
 
 # Longer than the aim: a server from its start to its end, and all that it is made of.
 
@@ -113,6 +113,7 @@ class App:
         self._tokens: TokenTable | None = None
         self._provider: Provider | None = None
         self._state: StateKeeper | None = None
+        self._shared: SharedState | None = None
         self._admission: Admission | None = None
         self._proxies = [ip_network(each) for each in settings.trusted_proxies]
         self._looking = ExitStack()
@@ -173,14 +174,7 @@ class App:
             self._policy = PolicyFile(settings.policy)
             self._policy_changed()
             self._look_after(self._policy.files, "policy", self._policy_changed)
-        if settings.tokens:
-            folder = state_dir(settings.state_dir, os.environ)
-            self._tokens = TokenTable(folder, self._tokens_changed)
-            await self._tokens.start(self._tasks)
-        folder = state_dir(settings.state_dir, os.environ)
-        self._state = StateKeeper(folder, self._peers.kept, self._peers.booked)
-        self._peers.recall(*await self._state.start(self._tasks))
-        self._peers.keep_with(self._state.keep)
+        await self._recall()
         if settings.oidc_issuer:
             self._provider = _provider(settings)
             self._provider.keys.start(self._tasks)
@@ -196,6 +190,20 @@ class App:
         self.card_port = await self._listen(ClientType.CARD, settings.card_port)
         if not settings.no_http:
             await self._serve_http()
+
+    async def _recall(self) -> None:
+        """Know what outlives the server, and have that kept."""
+        kept = keepers(self._settings)
+        if kept.shared is not None:
+            await asyncio.to_thread(kept.shared.start)
+            self._shared = kept.shared
+        if self._settings.tokens:
+            self._tokens = TokenTable(kept.tokens, self._tokens_changed)
+            await self._tokens.start(self._tasks)
+        told = self._peers.kept, self._peers.booked, self._peers.told
+        self._state = StateKeeper(kept.state, *told)
+        self._peers.recall(*await self._state.start(self._tasks))
+        self._peers.keep_with(self._state.keep)
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
@@ -224,6 +232,8 @@ class App:
             await self._tokens.stop()
         if self._provider is not None:
             await self._provider.keys.stop()
+        if self._shared is not None:
+            await asyncio.to_thread(self._shared.close)
 
     def reload(self) -> None:
         """

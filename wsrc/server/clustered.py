@@ -32,6 +32,17 @@ FLUSH_S = 1.0
 """How long NATS may take to have what was published last, in seconds."""
 
 
+def place_of(settings: ServerSettings) -> Place:
+    """Return where NATS is, and how this server is known there."""
+    return Place(
+        settings.cluster_url,
+        settings.cluster_ca,
+        settings.cluster_cert,
+        settings.cluster_key,
+        settings.cluster_creds,
+    )
+
+
 class Clustered:
     """
     What a server needs to be a node.
@@ -60,14 +71,7 @@ class Clustered:
         url = settings.node_url or ""
         joined = Joined(names, me.run, functools.partial(Neighbour, me), url)
         self.node = Node(joined, **given(settings))
-        place = Place(
-            settings.cluster_url,
-            settings.cluster_ca,
-            settings.cluster_cert,
-            settings.cluster_key,
-            settings.cluster_creds,
-        )
-        self.carrier = NatsCarrier(place, names.node, names.inbox, self)
+        self.carrier = NatsCarrier(place_of(settings), names.node, names.inbox, self)
         self.carrier.check()
         self._loop = asyncio.get_running_loop()
         self.direct = Direct(names, settings.cluster_ca, self._heard_straight, self._reached)

@@ -22,7 +22,7 @@ from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Send, Stop
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
-from wsrc.relay.reservations import Booking
+from wsrc.relay.reservations import Booking, Numbering
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
@@ -313,10 +313,16 @@ class Peers:
         """Have what a node asks of what carries its messages done by `carry`."""
         self._carry = carry
 
-    def recall(self, kept: Mapping[str, Kept], bookings: tuple[Booking, ...], last: int) -> None:
+    def recall(
+        self,
+        kept: Mapping[str, Kept],
+        bookings: tuple[Booking, ...],
+        last: int,
+        numbering: Numbering,
+    ) -> None:
         """Know what the runs before have kept; no peer is here yet."""
         now = self._loop.time()
-        self.relay.recall(kept, bookings, last, now)
+        self.relay.recall(kept, bookings, last, now, numbering)
         self.act(self.relay.tick, now)
 
     def kept(self, number: int, now_kept: Kept | None, why: str) -> None:
@@ -326,6 +332,10 @@ class Peers:
     def booked(self, number: int, why: str) -> None:
         """Take note of what became of a reservation that was to be written or struck."""
         self.act(self.relay.booked, number, why, self._loop.time())
+
+    def told(self, identity: str, kept: Kept | tuple[Booking, ...]) -> None:
+        """Take note of all that is kept of a card now, which another server may have changed."""
+        self.act(self.relay.told, identity, kept, self._loop.time())
 
     def _not_kept(self, change: Keep | Book) -> None:
         why = "This server keeps nothing."

@@ -2,23 +2,24 @@
 """
 What a server keeps, while it runs: nobody waits for the disk but who wants something kept.
 
-One thread reads and writes; what came while it wrote is written together. There is no file before
-something is to be kept.
+One thread reads and writes; what came while it wrote is written together. Where several servers
+share it, what another has changed is told once nothing of ours waits for the same card.
 """
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from wsrc.errors import ConfigError
 from wsrc.relay.effects import Book, Keep
 from wsrc.relay.kept import Change, Kept
-from wsrc.relay.reservations import Booking
-from wsrc.server.state_store import StateStore, is_there
+from wsrc.relay.reservations import ALONE, Booking, Numbering
+from wsrc.server.state import NOT_WRITTEN, State
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +32,6 @@ LOCK_S: Final = 2.0
 STOP_S: Final = 5.0
 """How long the end of a server waits for what is to be kept."""
 
-NOT_WRITTEN: Final = "The server could not write it, and its log says why. Ask its operator."
-
 R = TypeVar("R")
 
 Told = Callable[[int, Kept | None, str], None]
@@ -40,13 +39,32 @@ Told = Callable[[int, Kept | None, str], None]
 
 Booked = Callable[[int, str], None]
 
+Foreign = Callable[[str, Kept | tuple[Booking, ...]], None]
+
 
 class Recalled(NamedTuple):
-    """What the runs before have kept: notes by identity, reservations, their greatest number."""
+    """
+    What the runs before have kept: notes by identity, reservations, their greatest number.
+
+    `numbering` says which numbers this server gives.
+    """
 
     notes: Mapping[str, Kept]
     bookings: tuple[Booking, ...] = ()
     last: int = 0
+    numbering: Numbering = ALONE
+
+
+class Opens(NamedTuple):
+    """
+    Where the state is.
+
+    `open` returns it, within so many seconds that it may be locked; `is_there` whether anything
+    may be in it, without which nothing is opened before something is to be kept.
+    """
+
+    open: Callable[[float], State]
+    is_there: Callable[[], bool]
 
 
 class StateKeeper:
@@ -54,17 +72,24 @@ class StateKeeper:
     The state of a server that runs; used by one event loop.
 
     Args:
-        folder: Of the state.
+        opens: Where the state is.
         told: Called with the number of each change, and what is kept then, or None and a reason.
         booked: Called with the number of each reservation that is written or struck, which is
             not 0, and the reason why that was not done, empty if it was.
+        foreign: Called with the identity of a card and all that is kept of it, where another
+            server may have changed that.
     """
 
-    def __init__(self, folder: Path, told: Told, booked: Booked) -> None:
-        self._folder = folder
+    def __init__(self, opens: Opens, told: Told, booked: Booked, foreign: Foreign) -> None:
+        self._opens = opens
         self._told = told
         self._booked = booked
-        self._store: StateStore | None = None
+        self._foreign = foreign
+        self._open: Counter[tuple[str, bool]] = Counter()
+        self._heard: dict[tuple[str, bool], Kept | tuple[Booking, ...]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._is_recalled = False
+        self._store: State | None = None
         self._thread = ThreadPoolExecutor(1, "state")
         self._changes: asyncio.Queue[Keep | Book] = asyncio.Queue(MOST)
         self._task: asyncio.Task[None] | None = None
@@ -74,12 +99,13 @@ class StateKeeper:
         Return what was kept by the runs before, and begin to keep.
 
         Raises:
-            ConfigError: As StateStore, where there is a file.
+            ConfigError: As `State`, where there is one.
         """
         kept = Recalled({})
-        if is_there(self._folder):
+        if self._opens.is_there():
             kept = await self._do(self._recall)
         self._task = tasks.create_task(self._keep_on(), name="state")
+        self._loop.call_soon(self._recalled)
         return kept
 
     async def stop(self) -> None:
@@ -101,6 +127,7 @@ class StateKeeper:
 
     def keep(self, change: Keep | Book) -> None:
         """Keep a change, soon."""
+        self._open[_what(change)] += 1
         try:
             self._changes.put_nowait(change)
         except asyncio.QueueFull:
@@ -119,14 +146,16 @@ class StateKeeper:
             }
             booked = [each for each in changes if isinstance(each, Book)]
             done: Mapping[int, Kept | str] = {}
+            refused: Mapping[int, str] = {}
             why = ""
             try:
-                done = await self._do(partial(self._write, noted, booked))
+                done, refused = await self._do(partial(self._write, noted, booked))
             except ConfigError as exc:
                 _log.warning("What users note of cards and reserve cannot be kept: %s", exc)
                 why = NOT_WRITTEN
             for each in changes:
-                self._tell(each, done.get(each.number, why) if isinstance(each, Keep) else why)
+                result = done if isinstance(each, Keep) else refused
+                self._tell(each, result.get(each.number, why))
                 self._changes.task_done()
 
     def _tell(self, change: Keep | Book, result: Kept | str) -> None:
@@ -135,23 +164,56 @@ class StateKeeper:
             self._told(change.number, result if isinstance(result, Kept) else None, why)
         elif change.number:
             self._booked(change.number, why)
+        what = _what(change)
+        self._open[what] -= 1
+        if not self._open[what]:
+            del self._open[what]
+            heard = self._heard.pop(what, None)
+            if heard is not None:
+                self._foreign(what[0], heard)
+
+    def _hear(self, identity: str, kept: Kept | tuple[Booking, ...]) -> None:
+        """Take what is kept of a card; while ours of it is not kept yet, that waits."""
+        what = identity, isinstance(kept, Kept)
+        if what in self._open or not self._is_recalled:
+            self._heard[what] = kept
+        else:
+            self._foreign(identity, kept)
+
+    def _recalled(self) -> None:
+        """Tell what was heard before the caller knew what was kept."""
+        self._is_recalled = True
+        heard, self._heard = self._heard, {}
+        for (identity, _), kept in heard.items():
+            self._hear(identity, kept)
+
+    def _told_by_thread(self, identity: str, kept: Kept | tuple[Booking, ...]) -> None:
+        with suppress(RuntimeError):  # the loop is over
+            self._loop.call_soon_threadsafe(self._hear, identity, kept)
 
     def _write(
         self, noted: Mapping[int, tuple[str, Change]], booked: Sequence[Book]
-    ) -> Mapping[int, Kept | str]:
+    ) -> tuple[Mapping[int, Kept | str], Mapping[int, str]]:
         store = self._opened()
-        if booked:
-            store.book(booked)
-        return store.note(noted) if noted else {}
+        refused: Mapping[int, str] = store.book(booked) if booked else {}
+        return store.note(noted) if noted else {}, refused
 
     def _recall(self) -> Recalled:
         store = self._opened()
-        return Recalled(store.notes(), *store.bookings())
+        return Recalled(store.notes(), *store.bookings(), store.numbering)
 
-    def _opened(self) -> StateStore:
+    def _opened(self) -> State:
         if self._store is None:
-            self._store = StateStore(self._folder, LOCK_S)
+            self._store = self._opens.open(LOCK_S)
+            self._store.follow(self._told_by_thread)
         return self._store
 
     async def _do(self, what: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, what)
+
+
+def _what(change: Keep | Book) -> tuple[str, bool]:
+    """Return which card a change is of, and whether of what users noted."""
+    if isinstance(change, Keep):
+        return change.identity, True
+    return change.booking.identity, False

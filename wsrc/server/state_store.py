@@ -13,8 +13,9 @@ import msgspec
 
 from wsrc.relay.effects import Book
 from wsrc.relay.kept import Change, Kept
-from wsrc.relay.reservations import Booking
+from wsrc.relay.reservations import ALONE, Booking, Numbering
 from wsrc.server.sqlite_file import SqliteFile
+from wsrc.server.state import Told
 
 FILE: Final = "state.sqlite3"
 
@@ -65,6 +66,14 @@ class StateStore(SqliteFile):
     WHAT: ClassVar[str] = "what a server keeps"
     VERSIONS: ClassVar[Sequence[tuple[str, ...]]] = ((_NOTES,), (_RESERVATIONS,), _MORE)
 
+    @property
+    def numbering(self) -> Numbering:
+        """One number after the other."""
+        return ALONE
+
+    def follow(self, told: Told) -> None:
+        """Tell nothing: nobody else writes the file."""
+
     def notes(self) -> dict[str, Kept]:
         """Return what is kept of cards, by their identities."""
         with self.reading() as database:
@@ -109,8 +118,8 @@ class StateStore(SqliteFile):
         bookings = tuple(_booking(row) for row in rows)
         return bookings, last[0] if last is not None else 0
 
-    def book(self, changes: Sequence[Book]) -> None:
-        """Keep reservations, or keep them no more, in one step and in their order."""
+    def book(self, changes: Sequence[Book]) -> Mapping[int, str]:
+        """Keep reservations, or keep them no more, in one step and in their order; all or none."""
         with self.writing() as database:
             for change in changes:
                 each = change.booking
@@ -120,6 +129,7 @@ class StateStore(SqliteFile):
                 wish = msgspec.json.encode(each.wish).decode()
                 row = msgspec.structs.astuple(msgspec.structs.replace(each, wish=wish))
                 database.execute(_BOOK, row)
+        return {}
 
 
 def _booking(row: Sequence[Any]) -> Booking:

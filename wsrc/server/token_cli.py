@@ -15,7 +15,9 @@ from wsrc.net.state_dir import state_dir
 from wsrc.principal import is_name
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import ClientType
-from wsrc.server.token_store import Stored, TokenStore
+from wsrc.server.keepers import open_tokens
+from wsrc.server.state import Stored, Tokens
+from wsrc.server.token_store import TokenStore
 from wsrc.settings.click_options import Late
 from wsrc.settings.load import ServerSettings
 
@@ -76,13 +78,13 @@ def add(settings: Late[ServerSettings], name: str, role: str, days: float) -> No
 def list_(settings: Late[ServerSettings], as_json: bool) -> None:
     """List the tokens, without what is secret in them."""
     with _store(settings) as store:
-        found, path = store.all(), store.path
+        found, where = store.all(), store.where
     if as_json:
         for each in found:
             click.echo(msgspec.json.encode(_fields(each)))
         return
     if not found:
-        click.echo(f"There are no tokens in {path}.", err=True)
+        click.echo(f"There are no tokens in {where}.", err=True)
         return
     rows = [("NUMBER", "NAME", "ROLE", "MADE", "EXPIRES", "USED LAST"), *map(_row, found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -106,9 +108,12 @@ def revoke(settings: Late[ServerSettings], which: Sequence[str]) -> None:
         click.echo(f"Token {each.number} of {clean(each.name)} is revoked.", err=True)
 
 
-def _store(settings: Late[ServerSettings]) -> TokenStore:
-    given = cast("Path | None", settings.given().get("state_dir"))
-    return TokenStore(state_dir(given, os.environ))
+def _store(settings: Late[ServerSettings]) -> Tokens:
+    """Return the tokens; those on disk though other settings of the server may be wrong."""
+    given = settings.given()
+    if given.get("state") == "nats":
+        return open_tokens(settings())
+    return TokenStore(state_dir(cast("Path | None", given.get("state_dir")), os.environ))
 
 
 def _said(role: ClientType) -> str:

@@ -21,6 +21,9 @@ from wsrc.settings.clustering import (
     ClusterUrl,
     NodeName,
     NodeUrl,
+    StateIn,
+    StateKey,
+    StateReplicas,
     check_clustering,
     node_name,
 )
@@ -323,6 +326,9 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     cluster_cert: ClusterCert = None
     cluster_key: ClusterKey = None
     node_url: NodeUrl = None
+    state: StateIn = "sqlite"
+    state_key: StateKey = None
+    state_replicas: StateReplicas = 0
     audit_dir: AuditDir = None
     audit_max_octets: AuditOctets = 16 << 20
     audit_keep: AuditKeep = 0
