@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What outlives a server, kept by SQLite or by a real NATS: the same tests run on both."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.nats import QUICK as QUICK_CONNECTION, Nats
+from tests.support.nats import QUICK as QUICK_CONNECTION, Nats, nats_server
+from tests.support.state_file import full, locked
 from tests.support.tokens import now
 from wsrc.cluster.bucket import Limits
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import Place
+from wsrc.server.app import App
 from wsrc.server.shared_faces import SharedNotes, SharedTokens
-from wsrc.server.shared_state import Shared, SharedState
+from wsrc.server.shared_state import MOST_NODES, Shared, SharedState
 from wsrc.server.state import State, Tokens
 from wsrc.server.state_store import StateStore
 from wsrc.server.token_store import TokenStore
@@ -25,9 +28,16 @@ QUICK = Limits(answer_s=1.0, silent_s=1.5, again_s=0.02, connection=QUICK_CONNEC
 KEEPERS = ("sqlite", "nats")
 
 
-def jetstream(folder: Path, more: str = "") -> str:
-    """Return the part of a configuration of NATS that has it keep what is published."""
-    return f'jetstream {{ store_dir: "{folder}", {more} }}\n'
+@contextmanager
+def keeping(how: str, folder: Path) -> Iterator["Kept"]:
+    """Have a keeper: `sqlite`, or `nats` with a server of it."""
+    with ExitStack() as stack:
+        server = None
+        if how == "nats":
+            server = stack.enter_context(nats_server(folder / "nats", keeps=True))
+        kept = Kept(folder / "state", server)
+        stack.callback(kept.close)
+        yield kept
 
 
 def shared_of(nats: Nats, node: str = "a", **fields: Any) -> SharedState:
@@ -77,12 +87,43 @@ class Kept:
         self._open = ExitStack()
 
     @property
+    def first(self) -> int:
+        """The number of the first reservation."""
+        return 1 if self.nats is None else MOST_NODES
+
+    def nth(self, number: int) -> int:
+        """Return the number of a reservation that is the second, or the third, of one server."""
+        return number * self.first
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody write: another program has locked the file; NATS is away."""
+        if self.nats is None:
+            with locked(self.folder):
+                yield
+            return
+        self.nats.kill()
+        yield
+        self.nats.start()
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Let files have no room; NATS has some for what takes the place of another."""
+        with full(self.folder):
+            yield
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Settings of a server that has it."""
         if self.nats is None:
             return {"state_dir": self.folder}
         key = key_file(self.folder.parent)
-        return {"cluster_url": (self.nats.url,), "state": "nats", "state_key": key}
+        return {
+            "cluster_url": (self.nats.url,),
+            "cluster": "c",
+            "state": "nats",
+            "state_key": key,
+        }
 
     def tokens(self, node: str = "a") -> Tokens:
         """Open the tokens, until `close`."""
@@ -99,3 +140,22 @@ class Kept:
     def close(self) -> None:
         """Close all that is open."""
         self._open.close()
+
+
+TROUBLES = (("sqlite", Kept.locked), ("sqlite", Kept.full), ("nats", Kept.locked))
+"""What keeps each keeper from writing anything."""
+
+
+@asynccontextmanager
+async def in_thread(trouble: AbstractContextManager[None]) -> AsyncGenerator[None]:
+    """Have trouble begin and end in a thread, while the loop goes on."""
+    await asyncio.to_thread(trouble.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(trouble.__exit__, None, None, None)
+
+
+def is_up_to_date(app: App) -> bool:
+    """Return whether a server can have something kept, for all that it knows."""
+    return app._shared is None or app._shared.up_to_date

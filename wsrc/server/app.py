@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +18,6 @@ from aiohttp.typedefs import Handler
 from wsrc.audit import events
 from wsrc.audit.events import NOWHERE, Recorder
 from wsrc.audit.writer import audited
-from wsrc.errors import ConfigError
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
@@ -29,6 +29,7 @@ from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
 from wsrc.server.answering import Answering
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
+from wsrc.server.extras import clustered, provider
 from wsrc.server.forwarded import UnclearError, is_passed_on
 from wsrc.server.http.site import Parts, Site
 from wsrc.server.keepers import keepers
@@ -51,7 +52,6 @@ from wsrc.settings.load import ServerSettings
 Accept = Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]
 
 if TYPE_CHECKING:
-    from wsrc.server.clustered import Clustered
     from wsrc.server.provider import Provider
     from wsrc.server.shared_state import SharedState
 
@@ -103,7 +103,7 @@ class App:
         self.audit = audit
         self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop, audit)
         self.room = room_for(settings)
-        self._cluster = _clustered(settings) if settings.cluster_url else None
+        self._cluster = clustered(settings) if settings.cluster_url else None
         relay = self._cluster.node if self._cluster is not None else Relay(**given(settings))
         told = self._quotas, self._refusals, audit
         self._peers = Peers(relay, self._line, *told, self.room.unread, settings.ping_s)
@@ -176,7 +176,7 @@ class App:
             self._look_after(self._policy.files, "policy", self._policy_changed)
         await self._recall()
         if settings.oidc_issuer:
-            self._provider = _provider(settings)
+            self._provider = provider(settings)
             self._provider.keys.start(self._tasks)
         self._admission = Admission(self._tls, self._tokens, self._provider, settings)
         most = self.room.connections, settings.max_half_open
@@ -197,6 +197,7 @@ class App:
         if kept.shared is not None:
             await asyncio.to_thread(kept.shared.start)
             self._shared = kept.shared
+            self._shared.publish_policy(self._policy.digest if self._policy is not None else "")
         if self._settings.tokens:
             self._tokens = TokenTable(kept.tokens, self._tokens_changed)
             await self._tokens.start(self._tasks)
@@ -260,6 +261,8 @@ class App:
         """Have the relay obey the policy that is in force now."""
         assert self._policy is not None
         self.audit.record(events.PolicyChanged(digest=self._policy.digest))
+        if self._shared is not None:
+            self._shared.publish_policy(self._policy.digest)
         now = asyncio.get_running_loop().time()
         self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
 
@@ -330,7 +333,10 @@ class App:
         assert admission is not None
         assert tls is not None
         told = self._peers, self._quotas, self._refusals
-        self._site = Site(Parts(settings, *told, admission, door, self.room, self._tokens))
+        parts = Parts(settings, *told, admission, door, self.room, self._tokens)
+        if self._cluster is not None and self._shared is not None:
+            parts = parts._replace(shared=partial(self._cluster.agreement, self._shared))
+        self._site = Site(parts)
         runner = await self._site.serve()
         self._runners.append(runner)
         server, port, by_tls = runner.server, settings.http_at, settings.http_by_tls
@@ -557,16 +563,6 @@ def _offered(request: web.Request) -> list[str]:
     return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
 
 
-def _provider(settings: ServerSettings) -> "Provider":
-    try:
-        from wsrc.server.issuer_keys import IssuerKeys  # noqa: PLC0415 - an extra
-        from wsrc.server.provider import Provider  # noqa: PLC0415 - an extra
-    except ImportError as exc:
-        why = "it needs a package; install it with: pip install 'wsrc[oidc]'"
-        raise ConfigError("oidc_issuer", why) from exc
-    return Provider(settings, IssuerKeys(settings.oidc_issuer))
-
-
 @asynccontextmanager
 async def serve(settings: ServerSettings, handed: Handed | None = None) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts, on the sockets that are handed over."""
@@ -583,15 +579,6 @@ async def serve(settings: ServerSettings, handed: Handed | None = None) -> Async
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
-
-
-def _clustered(settings: ServerSettings) -> "Clustered":
-    try:
-        from wsrc.server.clustered import Clustered  # noqa: PLC0415 - an extra
-    except ImportError as exc:
-        why = "it needs a package; install it with: pip install 'wsrc[cluster]'"
-        raise ConfigError("cluster_url", why) from exc
-    return Clustered(settings)
 
 
 def _bounds(settings: ServerSettings) -> Bounds:

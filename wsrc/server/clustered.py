@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from wsrc.cluster.effects import Ask, Flush, Publish, Reach, Straight, Subscribe, Unsubscribe
@@ -19,6 +20,7 @@ from wsrc.server.direct import Direct
 from wsrc.server.node_files import NodeFiles
 from wsrc.server.peers import Peers
 from wsrc.server.relay_settings import given
+from wsrc.server.shared_state import SharedState
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -109,6 +111,17 @@ class Clustered:
             await self.carrier.flush(FLUSH_S)
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def agreement(self, shared: SharedState) -> Mapping[str, int]:
+        """
+        Return what is known of what servers share.
+
+        `shared` is 1 while that is up to date. `other_policy` counts the servers that are there and
+        have another policy in force.
+        """
+        there = [name for name, is_up in self.node.nodes.items() if is_up]
+        differ = shared.with_another_policy(there)
+        return {"shared": int(shared.up_to_date), "other_policy": len(differ)}
 
     # What the carrier says
 

@@ -14,7 +14,7 @@ import logging
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -58,7 +58,7 @@ START_S: Final = 10.0
 CHANGE_S: Final = 6.0
 """How long a change may take, with all that is made meanwhile by others."""
 
-TRIES: Final = 8
+TRIES: Final = 32
 """How often a change is made upon what others have made."""
 
 AT_ONCE: Final = 64
@@ -120,6 +120,10 @@ class SharedState:
         self._bucket: Bucket
         self._mirror: Mirror
         self._said: set[str] = set()
+        self._policy_wanted = asyncio.Event()
+        self.policy: str | None = None
+        """The digest of the policy in force here, empty without one; None before it is told."""
+
         self.token_changes = 0
         """How often the set of tokens has changed."""
 
@@ -138,10 +142,11 @@ class SharedState:
         """Whether changes of other servers are known, and changes can be made."""
         return self._bucket.whole
 
-    @property
-    def policies(self) -> Mapping[str, str]:
-        """The SHA-256 of the policy of each server that has ever shared this, by its name."""
-        return {node.name: node.policy for node in self._mirror.every(NodeValue)}
+    def with_another_policy(self, servers: Iterable[str]) -> list[str]:
+        """Return which of these servers have another policy in force than this one."""
+        of = {node.name: node.policy for node in self._mirror.every(NodeValue)}
+        told = [name for name in servers if of.get(name) is not None]
+        return sorted(name for name in told if of[name] != self.policy)
 
     def start(self, *, joins: bool = True, limit_s: float = START_S) -> None:
         """
@@ -173,8 +178,9 @@ class SharedState:
         self._told.append(told)
 
     def publish_policy(self, digest: str) -> None:
-        """Tell the other servers which policy is in force here, soon."""
-        self._loop.call_soon_threadsafe(self._later, digest)
+        """Tell the other servers which policy is in force here, soon: SHA-256 in hexadecimal."""
+        self.policy = digest
+        self._loop.call_soon_threadsafe(self._policy_wanted.set)
 
     # Within the thread
 
@@ -192,13 +198,11 @@ class SharedState:
         except TimeoutError:
             raise BucketError(f"What servers share cannot be read. {self._bucket.why}") from None
         for key, why in self._mirror.unreadable.items():
-            raise BucketError(
-                f"{self.where} has a value, {key}, that {why}; it is left as it is. Use that "
-                "version and the state_key of the other servers, or another cluster name."
-            )
+            raise BucketError(f"{self.where} has a value, {key}, that {why}. It is left as it is.")
         if joins:
             await self._join()
             self._spawn(self._pay())
+            self._spawn(self._tell_policy())
 
     async def _end(self) -> None:
         for task in self._tasks:
@@ -215,7 +219,7 @@ class SharedState:
         why = self._mirror.take(entry)
         if why and entry.key not in self._said and len(self._said) < MOST:
             self._said.add(entry.key)
-            _log.warning("A value that servers share, %s, %s; it is not used", entry.key, why)
+            _log.warning("A value that servers share, %s, is not used: it %s", entry.key, why)
 
     def _changed(self, before: Value | None, now: Value | None) -> None:
         match now if now is not None else before:
@@ -229,6 +233,8 @@ class SharedState:
                 value = self._booked(identity, owed)[1]
                 placed = value.placed if isinstance(value, CardValue) else ()
                 self._tell(identity, tuple(each.booking for each in placed))
+            case NodeValue() if isinstance(now, NodeValue):
+                self._compare(before if isinstance(before, NodeValue) else None, now)
             case _:
                 pass
 
@@ -240,7 +246,7 @@ class SharedState:
         """Have a key keep a value, upon the revision that is known."""
         held = self._mirror.held(key)
         if held.unreadable:
-            raise BucketError(f"{key} of {self.where} {held.unreadable}, and is left as it is.")
+            raise BucketError(f"{key} of {self.where} {held.unreadable}.")
         if value == held.value:
             return
         octets = None
@@ -301,7 +307,7 @@ class SharedState:
                 raise ConfigError("token", f"there is none with the number or name {text!r}")
             found |= {each.number: each for each in of_it}
         for number in found:
-            await self._change(partial(_nothing_at, token_key(number)))
+            await self._change(partial(_given, token_key(number), None))
         return [each.stored for each in found.values()]
 
     async def used(self, when: Mapping[int, float]) -> None:
@@ -440,19 +446,28 @@ class SharedState:
 
         self._place = await self._change(change)
 
-    def _later(self, digest: str) -> None:
-        self._spawn(self._policy(digest))
-
-    async def _policy(self, digest: str) -> None:
-        value = NodeValue(self._shared.names.node, digest)
+    async def _tell_policy(self) -> None:
+        """Tell which policy is in force, whenever that is another."""
+        name = self._shared.names.node
         while True:
+            await self._policy_wanted.wait()
+            self._policy_wanted.clear()
+            value = NodeValue(name, self.policy or "")
             try:
-                await self._change(lambda: (node_key(self._place), value, None))
+                await self._change(partial(_given, node_key(self._place), value))
             except BucketError as exc:
                 _log.debug("Which policy is in force is not told yet: %s", exc)
                 await asyncio.sleep(AGAIN_S)
-            else:
-                return
+                self._policy_wanted.set()
+
+    def _compare(self, before: NodeValue | None, now: NodeValue) -> None:
+        """Log that another server has another policy by now, or the same."""
+        if None in {self.policy, now.policy} or now.name == self._shared.names.node:
+            return
+        if now.policy != self.policy:
+            _log.warning("Server %s has another policy in force than this one", now.name)
+        elif before is not None and before.policy not in {None, now.policy}:
+            _log.info("Server %s has the same policy in force as this one", now.name)
 
     # From other threads
 
@@ -480,9 +495,9 @@ class SharedState:
         raise ConfigError(SETTING, why.rstrip("."))
 
 
-def _nothing_at(key: str) -> tuple[str, Value | None, None]:
-    """Return a change after which a key has nothing any more."""
-    return key, None, None
+def _given(key: str, value: Value | None) -> tuple[str, Value | None, None]:
+    """Return a change after which a key has a value, whatever it had."""
+    return key, value, None
 
 
 async def _all(works: Sequence[Coroutine[Any, Any, None]]) -> None:

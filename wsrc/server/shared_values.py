@@ -38,6 +38,9 @@ MOST_OF_CARD: Final = 500
 
 _DIGITS: Final = 32
 
+_LATER = "was made by a later version of wsrc-server; use that version"
+_OTHER = "was made with another state_key, or was changed; give all servers the same"
+
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 
 
@@ -82,10 +85,14 @@ class CardValue(msgspec.Struct, frozen=True):
 
 
 class NodeValue(msgspec.Struct, frozen=True):
-    """A server, and the SHA-256 of its policy in hexadecimal digits, empty without one."""
+    """
+    A server, and the SHA-256 of its policy in hexadecimal digits.
+
+    That is empty without one, and None before the server has told it.
+    """
 
     name: str
-    policy: str = ""
+    policy: str | None = None
 
 
 Value = TokenValue | NoteValue | CardValue | NodeValue
@@ -138,16 +145,16 @@ class Vault:
         """
         kind = _TYPES.get(key.partition(".")[0])
         if kind is None or octets[:1] != bytes([VERSION]):
-            raise UnreadableError("was made by a later version of wsrc-server")
+            raise UnreadableError(_LATER)
         nonce, sealed = octets[1 : 1 + NONCE_OCTETS], octets[1 + NONCE_OCTETS :]
         try:
             text = self._seals.decrypt(nonce, sealed, key.encode())
         except (InvalidTag, ValueError) as exc:
-            raise UnreadableError("was made with another state_key, or was changed") from exc
+            raise UnreadableError(_OTHER) from exc
         try:
             return msgspec.msgpack.decode(text, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-            raise UnreadableError("was made by a later version of wsrc-server") from exc
+            raise UnreadableError(_LATER) from exc
 
 
 class Bookings(NamedTuple):
