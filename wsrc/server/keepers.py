@@ -2,11 +2,11 @@
 """Which keeper a server has for what outlives it, by its settings."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wsrc.errors import ConfigError
 from wsrc.net.bearer import others_may_read
@@ -25,6 +25,22 @@ LEAST_SECRET = 32
 """Characters of `state_key` at least."""
 
 MOST_SECRET = 4_096
+
+
+_NAMED = (
+    "state",
+    "state_dir",
+    "state_key",
+    "state_replicas",
+    "cluster",
+    "node_name",
+    "cluster_url",
+    "cluster_ca",
+    "cluster_cert",
+    "cluster_key",
+    "cluster_creds",
+)
+"""Settings that tell where tokens are, and how they are reached."""
 
 
 class Keepers(NamedTuple):
@@ -56,14 +72,19 @@ def keepers(settings: ServerSettings) -> Keepers:
     return Keepers(partial(TokenStore, folder), opens)
 
 
-def open_tokens(settings: ServerSettings) -> Tokens:
+def open_tokens(given: Mapping[str, Any]) -> Tokens:
     """
     Return the tokens of a server, which may run.
+
+    Args:
+        given: What is set, by the names of settings; of those that tell where tokens are not, any
+            may be missing or wrong.
 
     Raises:
         ConfigError: If they cannot be opened.
     """
-    found = keepers(settings)
+    named = {name: given[name] for name in _NAMED if given.get(name) is not None}
+    found = keepers(ServerSettings(no_tls=True, **named))
     if found.shared is None:
         return found.tokens(LOCK_S)
     from wsrc.server.shared_faces import SharedTokens  # noqa: PLC0415 - an extra

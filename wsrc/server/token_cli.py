@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands `wsrc-server token …`: who has a token, while a server runs or not."""
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import cast
 
 import click
 import msgspec
 
 from wsrc.errors import ConfigError
-from wsrc.net.state_dir import state_dir
 from wsrc.principal import is_name
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import ClientType
 from wsrc.server.keepers import open_tokens
 from wsrc.server.state import Stored, Tokens
-from wsrc.server.token_store import TokenStore
 from wsrc.settings.click_options import Late
 from wsrc.settings.load import ServerSettings
 
@@ -109,11 +104,7 @@ def revoke(settings: Late[ServerSettings], which: Sequence[str]) -> None:
 
 
 def _store(settings: Late[ServerSettings]) -> Tokens:
-    """Return the tokens; those on disk though other settings of the server may be wrong."""
-    given = settings.given()
-    if given.get("state") == "nats":
-        return open_tokens(settings())
-    return TokenStore(state_dir(cast("Path | None", given.get("state_dir")), os.environ))
+    return open_tokens(settings.given())
 
 
 def _said(role: ClientType) -> str:
