@@ -15,7 +15,7 @@ from wsrc.cluster.names import Names
 from wsrc.cluster.nats import Place
 from wsrc.server.app import App
 from wsrc.server.shared_faces import SharedNotes, SharedTokens
-from wsrc.server.shared_state import MOST_NODES, Shared, SharedState
+from wsrc.server.shared_state import MOST_NODES, START_S, Shared, SharedState
 from wsrc.server.state import State, Tokens
 from wsrc.server.state_store import StateStore
 from wsrc.server.token_store import TokenStore
@@ -54,10 +54,12 @@ def shared_of(nats: Nats, node: str = "a", **fields: Any) -> SharedState:
 
 
 @contextmanager
-def sharing(nats: Nats, node: str = "a", **fields: Any) -> Iterator[SharedState]:
+def sharing(
+    nats: Nats, node: str = "a", limit_s: float = START_S, **fields: Any
+) -> Iterator[SharedState]:
     """Share what nodes share, for as long as the context lasts."""
     shared = shared_of(nats, node, **fields)
-    shared.start()
+    shared.start(limit_s=limit_s)
     try:
         yield shared
     finally:
