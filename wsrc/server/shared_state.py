@@ -229,14 +229,18 @@ class SharedState:
             case NoteValue(identity=identity):
                 self._tell(identity, self._mirror.note(identity))
             case CardValue(identity=identity):
-                owed = [b for b in self._owed.values() if b.booking.identity == identity]
-                value = self._booked(identity, owed)[1]
-                placed = value.placed if isinstance(value, CardValue) else ()
-                self._tell(identity, tuple(each.booking for each in placed))
+                self._tell_card(identity)
             case NodeValue() if isinstance(now, NodeValue):
                 self._compare(before if isinstance(before, NodeValue) else None, now)
             case _:
                 pass
+
+    def _tell_card(self, identity: str) -> None:
+        """Tell the reservations of a card, with what is to be written yet."""
+        owed = [each for each in self._owed.values() if each.booking.identity == identity]
+        value = self._booked(identity, owed)[1]
+        placed = value.placed if isinstance(value, CardValue) else ()
+        self._tell(identity, tuple(each.booking for each in placed))
 
     def _tell(self, identity: str, kept: Any) -> None:
         for told in self._told:
@@ -378,7 +382,10 @@ class SharedState:
             try:
                 refused.update(await self._change(partial(self._booked, identity, of_it)))
                 for other in left:
-                    await self._change(partial(self._booked, other, of_it))
+                    await self._change(partial(self._booked, other, ()))
+                if any(not each.number for each in of_it):  # which nobody is told of if refused
+                    for each in (*left, identity):
+                        self._tell_card(each)
             except BucketError as exc:
                 _log.warning("Reservations of a card cannot be kept: %s", exc)
                 refused.update({each.number: NOT_WRITTEN for each in of_it if each.number})

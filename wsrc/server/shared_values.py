@@ -175,7 +175,7 @@ def booked(
 
     Args:
         card: What is kept.
-        changes: Of reservations that are, or were, of this card.
+        changes: Of reservations of this card.
         moves: How often those came to another card that are of another one now, by their numbers.
         utc: Seconds since 1970.
     """
@@ -185,9 +185,8 @@ def booked(
     for change in changes:
         booking, why = change.booking, ""
         before = placed.get(booking.number)
-        if change.drops or booking.identity != card.identity:
-            expires = change.drops and not change.number and booking.ends <= utc
-            if not expires:
+        if change.drops:
+            if change.number or booking.ends > utc:
                 placed.pop(booking.number, None)
         elif before is not None or booking.number in moves or change.number:
             why = _why_not(placed, booking)
