@@ -40,8 +40,13 @@ async def test_it_waits_for_what_was_kept_before_and_for_ours_of_the_same_card(
     tmp_path: Path,
 ) -> None:
     said: list[object] = []
-    store = Shared(tmp_path / "state")
-    opens = Opens(lambda _: store, lambda: True)
+    stores: list[Shared] = []
+
+    def opened(_lock_s: float) -> Shared:
+        stores.append(Shared(tmp_path / "state"))
+        return stores[0]
+
+    opens = Opens(opened, lambda: True)
     keeper = StateKeeper(
         opens,
         lambda number, kept, why: said.append((number, kept, why)),
@@ -50,6 +55,7 @@ async def test_it_waits_for_what_was_kept_before_and_for_ours_of_the_same_card(
     )
     async with asyncio.TaskGroup() as tasks:
         recalled = await keeper.start(tasks)
+        (store,) = stores
         said.append(recalled.notes)
         await until(lambda: len(said) == 2)
         assert said == [{}, (TWO, Kept({"before": "1"}))]
