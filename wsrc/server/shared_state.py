@@ -115,6 +115,9 @@ class SharedState:
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: list[Told] = []
         self._owed: dict[int, Book] = {}
+        self._doubted: set[str] = set()
+        """Keys with what may be written yet, long after: writing them anew keeps that out."""
+
         self._owes = asyncio.Event()
         self._place = -1
         self._bucket: Bucket
@@ -251,22 +254,29 @@ class SharedState:
         held = self._mirror.held(key)
         if held.unreadable:
             raise BucketError(f"{key} of {self.where} {held.unreadable}.")
-        if value == held.value:
+        if value == held.value and key not in self._doubted:
             return
         octets = None
         if value is not None:
             octets = self._mirror.vault.seal(key, value, secrets.token_bytes(NONCE_OCTETS))
         revision = await self._bucket.put(key, octets, held.revision)
         self._took(Entry(key, octets, revision))
+        self._doubted.discard(key)
 
     async def _change(self, change: Callable[[], tuple[str, Value | None, R]]) -> R:
         """Make a change, which says what a key has by what it has; again if that is no more."""
         for _ in range(TRIES):
             key, value, result = change()
+            known = self._mirror.held(key).revision
             try:
                 await self._put(key, value)
             except StaleError:
                 await self._bucket.look()
+                if self._mirror.held(key).revision == known:
+                    raise BucketError(
+                        f"{self.where} has lost {key}: it was purged, or given less room than it "
+                        "needs. What is known stays in force."
+                    ) from None
                 continue
             return result
         raise BucketError("Others change the same at the same time; try again.")
@@ -423,6 +433,8 @@ class SharedState:
                 drops = each.drops or each.number > 0
                 self._owed[number] = msgspec.structs.replace(each, number=0, drops=drops)
                 self._owes.set()
+                if unknown:
+                    self._doubted.add(self._mirror.vault.key(CARD, each.booking.identity))
 
     async def _pay(self) -> None:
         """Write what could not be written, once it can be."""
@@ -431,9 +443,13 @@ class SharedState:
             await asyncio.sleep(AGAIN_S)
             if not self._bucket.whole:
                 continue
-            owed, self._owed = self._owed, {}
-            self._owes.clear()
-            await self.book(list(owed.values()))
+            owed = list(self._owed.values())
+            await self.book(owed)
+            for each in owed:  # but for what could not be, which is owed anew
+                if self._owed.get(each.booking.number) is each:
+                    del self._owed[each.booking.number]
+            if not self._owed:
+                self._owes.clear()
 
     # Which servers there are
 

@@ -250,6 +250,7 @@ def test_a_frozen_nats_is_noticed_and_a_reservation_that_it_may_have_is_struck(
         server.thaw()
         until(lambda: a.up_to_date and b.up_to_date)
         until(lambda: not a._owed)
+        assert a._mirror.held(a._mirror.vault.key("card", ONE)).revision > 0  # none can come late
         SharedNotes(b).note({1: (ONE, Change({"last": "1"}))})
         assert SharedNotes(b).bookings()[0] == ()
 
@@ -268,17 +269,26 @@ def test_a_bucket_that_was_made_anew_revokes_nothing_and_is_not_written(
                 add(shared, "bob")
 
 
+def test_what_nats_has_lost_is_said_and_stays_in_force(server: Nats) -> None:
+    with sharing(server) as shared:
+        add(shared)
+        with_jetstream(server, lambda js: js.purge_stream(STREAM))
+        with pytest.raises(ConfigError, match=r"has lost token\.1: it was purged"):
+            SharedTokens(shared).revoke(["ida"])
+        assert names_at(shared) == ["ida"]
+
+
 def test_full_is_said_and_what_gives_room_can_still_be_done(
     server: Nats, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def limit(js: Any, octets: int) -> None:
-        config = (await js.stream_info(STREAM)).config
-        await js.update_stream(config.evolve(max_bytes=octets))
+    async def limit(js: Any, octets: int | None = None) -> None:
+        info = await js.stream_info(STREAM)
+        await js.update_stream(info.config.evolve(max_bytes=octets or info.state.bytes))
 
     with sharing(server) as shared:
         add(shared)
         SharedNotes(shared).book([Book(1, booking(1_000))])
-        with_jetstream(server, lambda js: limit(js, 1))
+        with_jetstream(server, limit)
         with pytest.raises(ConfigError, match="keeps no more in the stream KV_wsrc-c"):
             add(shared, "bob")
         assert SharedNotes(shared).note({1: (TWO, Change({"a": "1"}))}) == {1: NOT_WRITTEN}
