@@ -53,7 +53,9 @@ _log = logging.getLogger(__name__)
 SETTING: Final = "state"
 
 START_S: Final = 10.0
-"""How long it may take until all is known that is shared."""
+"""How long it may take at the start until more is known of what is shared, or all."""
+
+_POLL_S: Final = 0.02
 
 CHANGE_S: Final = 6.0
 """How long a change may take, with all that is made meanwhile by others."""
@@ -160,7 +162,7 @@ class SharedState:
         """
         self._thread.start()
         try:
-            self._run(self._begin(limit_s, joins=joins), limit_s + CHANGE_S)
+            self._run(self._begin(limit_s, joins=joins), None)
         except BaseException:
             self.close()
             raise
@@ -194,12 +196,13 @@ class SharedState:
         what = shared.place, shared.names, shared.replicas, self._took, self._limits
         self._bucket = Bucket(*what)
         self._spawn(self._bucket.run())
-        try:
-            async with asyncio.timeout(limit_s):
-                while not self._bucket.whole:  # noqa: ASYNC110 - looked at once, at the start
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            raise BucketError(f"What servers share cannot be read. {self._bucket.why}") from None
+        known, due = 0, self._loop.time() + limit_s
+        while not self._bucket.whole:
+            if self._bucket.known > known:
+                known, due = self._bucket.known, self._loop.time() + limit_s
+            if self._loop.time() > due:
+                raise BucketError(f"What servers share cannot be read. {self._bucket.why}")
+            await asyncio.sleep(_POLL_S)
         for key, why in self._mirror.unreadable.items():
             raise BucketError(f"{self.where} has a value, {key}, that {why}. It is left as it is.")
         if joins:
@@ -503,7 +506,7 @@ class SharedState:
         """
         return self._run(what, CHANGE_S)
 
-    def _run(self, what: Coroutine[Any, Any, R], limit_s: float) -> R:
+    def _run(self, what: Coroutine[Any, Any, R], limit_s: float | None) -> R:
         async def limited() -> R:
             async with asyncio.timeout(limit_s):
                 return await what
