@@ -57,6 +57,14 @@ def test_nats_on_the_network_needs_tls_and_certificates_of_the_node() -> None:
     assert "pw" not in str(plain)
 
 
+def test_what_nodes_share_needs_nats_and_a_secret_and_a_secret_needs_that() -> None:
+    shared = _made("nats://localhost", state="nats", state_key=Path("key"))
+    assert (shared.state, shared.state_replicas) == ("nats", 0)
+    assert _refused(state="nats", state_key=Path("key")).setting == "state"
+    assert _refused("nats://localhost", state="nats").setting == "state_key"
+    assert _refused("nats://localhost", state_key=Path("key")).setting == "state_key"
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_three_files_come_together(name: str) -> None:
     less = {each: path for each, path in FILES.items() if each != name}
