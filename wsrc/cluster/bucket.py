@@ -35,8 +35,8 @@ class Limits(NamedTuple):
         connection: Of the connection.
     """
 
-    answer_s: float = 2.0
-    silent_s: float = 2.0
+    answer_s: float = 4.0
+    silent_s: float = 4.0
     again_s: float = 0.2
     connection: OfConnection = OfConnection()
 

@@ -52,12 +52,12 @@ _log = logging.getLogger(__name__)
 
 SETTING: Final = "state"
 
-START_S: Final = 10.0
+START_S: Final = 20.0
 """How long it may take at the start until more is known of what is shared, or all."""
 
 _POLL_S: Final = 0.02
 
-CHANGE_S: Final = 6.0
+CHANGE_S: Final = 12.0
 """How long a change may take, with all that is made meanwhile by others."""
 
 TRIES: Final = 32

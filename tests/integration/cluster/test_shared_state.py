@@ -4,7 +4,10 @@
 # Longer than the aim: one bucket, and everything that can happen to it.
 
 import asyncio
+import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +25,7 @@ from tests.support.nats import (
     nats_cluster,
     nats_server,
 )
+from tests.support.paths import ROOT
 from tests.support.shared import SECRET, shared_of, sharing
 from tests.support.tokens import now
 from wsrc.cluster.names import Names
@@ -33,7 +37,7 @@ from wsrc.relay.kept import Change, Kept
 from wsrc.relay.reservations import Booking
 from wsrc.server import shared_state
 from wsrc.server.shared_faces import SharedNotes, SharedTokens
-from wsrc.server.shared_state import SharedState
+from wsrc.server.shared_state import Shared, SharedState
 from wsrc.server.shared_values import Vault
 from wsrc.server.state import NOT_WRITTEN
 
@@ -253,6 +257,33 @@ def test_a_frozen_nats_is_noticed_and_a_reservation_that_it_may_have_is_struck(
         assert a._mirror.held(a._mirror.vault.key("card", ONE)).revision > 0  # none can come late
         SharedNotes(b).note({1: (ONE, Change({"last": "1"}))})
         assert SharedNotes(b).bookings()[0] == ()
+
+
+def test_a_nats_that_is_slow_by_two_seconds_delays_and_loses_nothing(server: Nats) -> None:
+    delays = str(ROOT / "tests" / "bench" / "delaying.py")
+    command = [sys.executable, "-u", delays, str(server.port), "1.0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    ) as proxy:
+        assert proxy.stdout is not None
+        port = json.loads(proxy.stdout.readline())["port"]
+        slow = SharedState(
+            Shared(Place([f"nats://localhost:{port}"]), Names("c", "a"), 1, SECRET, now)
+        )
+        try:
+            with sharing(server, "b") as b:
+                slow.start()
+                add(slow)
+                until(lambda: names_at(b) == ["ida"])
+                SharedTokens(b).revoke(["ida"])
+                until(lambda: names_at(slow) == [])
+                assert SharedNotes(slow).note({1: (ONE, Change({"a": "1"}))}) == {
+                    1: Kept({"a": "1"})
+                }
+                assert slow.up_to_date
+        finally:
+            slow.close()
+            proxy.kill()
 
 
 def test_a_bucket_that_was_made_anew_revokes_nothing_and_is_not_written(
