@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,12 +151,14 @@ TROUBLES = (("sqlite", Kept.locked), ("sqlite", Kept.full), ("nats", Kept.locked
 
 @asynccontextmanager
 async def in_thread(trouble: AbstractContextManager[None]) -> AsyncGenerator[None]:
-    """Have trouble begin and end in a thread, while the loop goes on."""
-    await asyncio.to_thread(trouble.__enter__)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(trouble.__exit__, None, None, None)
+    """Have trouble begin and end in a thread, the same one, while the loop goes on."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as thread:
+        await loop.run_in_executor(thread, trouble.__enter__)
+        try:
+            yield
+        finally:
+            await loop.run_in_executor(thread, trouble.__exit__, None, None, None)
 
 
 def is_up_to_date(app: App) -> bool:
