@@ -71,7 +71,7 @@ def test_every_module_of_pcscd_is_held_to_its_rules_but_those_that_do_io() -> No
     assert held == {f"wsrc.bridges.pcscd.{name}" for name in rules}
 
 
-CARRIER = frozenset(("nats", "nats_client", "nats_login", "nats_words"))
+CARRIER = frozenset(("bucket", "nats", "nats_client", "nats_login", "nats_words"))
 """Modules of the cluster that speak to NATS."""
 
 

@@ -3,13 +3,14 @@
 Show several servers that serve as one, on one machine: `make cluster`.
 
 Starts three servers of NATS, three nodes and three card hosts, all with TLS; takes the card of each
-host through another node; kills the node of a card, and then that of a user, in the middle of a
-command; and tells what happens. Arguments are settings of the nodes. Whichever way it ends, it
-leaves no process and no file.
+host through another node, and tags one; kills the node of a card, and then that of a user, in the
+middle of a command; and tells what happens. Arguments are settings of the nodes. Whichever way it
+ends, it leaves no process and no file.
 """
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ NODES = ("node-a", "node-b", "node-c")
 PERMISSIONS = Path(__file__).parents[1] / "nats" / "nodes.conf"
 
 SELECT_MF, SELECT_ICCID, READ = "00A4000C023F00", "00A4000C022FE2", "00B000000A"
+TAG = "bench=7"
 READ_S = 3.0
 """How long the card takes for READ BINARY, so that it can be interrupted."""
 
@@ -149,6 +151,7 @@ def start_nats(stage: Stage, program: str) -> list[str]:
             "tls { cert_file: localhost.pem, key_file: localhost-key.pem, ca_file: ca.pem, "
             "verify_and_map: true }\n"
             f"cluster {{ name: wsrc, listen: 127.0.0.1:{route}, routes: [{known}] }}\n"
+            f'jetstream {{ store_dir: "kept-{number}" }}\n'
             "include nodes.conf\n"
         )
         (stage.folder / config).write_text(text, encoding="utf-8")
@@ -165,6 +168,7 @@ def start_node(stage: Stage, name: str, urls: Sequence[str], settings: Sequence[
         *(each for url in urls for each in ("--cluster-url", url)),
         *("--cluster-ca", "ca.pem", "--cluster-cert", f"{name}.pem"),
         *("--cluster-key", f"{name}-key.pem", "--state-dir", f"state-{name}"),
+        *("--state", "nats", "--state-key", "state.key"),
         *settings,
     )
     ready = program.line(r"Ready: users on \S+:(\d+)/user, card clients on \S+:(\d+)/card", START_S)
@@ -235,12 +239,16 @@ def show(doors: dict[str, tuple[Door, Door]], nodes: dict[str, Node], stage: Sta
         read = users[name].run("apdu", "--iccid", ICCIDS[other], SELECT_MF, SELECT_ICCID, READ)
         require(read, "9000")
     a, b, c = (nodes[name] for name in NODES)
+    say("   A tag of a card is set by way of a node that it is not with.")
+    require(users["node-c"].run("tag", ICCIDS["node-b"], TAG), TAG)
     say(f"3. READ BINARY takes {READ_S:g} s. In the middle of it the node of the card is killed.")
     kill(users["node-a"], b, b)
     say("   Its card host came to another node, and the session went on there.")
     say("4. In the middle of the next one the node of the user is killed.")
     kill(users["node-a"], c, a)
     say("   The user went on by the node that is left.")
+    say("5. Two of three nodes are gone. The tag is still there.")
+    require(users["node-c"].run("list", "--tag", TAG), ICCIDS["node-b"])
 
 
 def kill(user: User, owner: Node, victim: Node) -> None:
@@ -257,6 +265,9 @@ def kill(user: User, owner: Node, victim: Node) -> None:
 def perform(stage: Stage, program: str, settings: Sequence[str], doors: ExitStack) -> None:
     """Show everything."""
     make_certificates(stage)
+    secret = stage.folder / "state.key"
+    secret.touch(0o600)
+    secret.write_text(secrets.token_hex(32), encoding="ascii")
     urls = start_nats(stage, program)
     nodes = {name: start_node(stage, name, urls, settings) for name in NODES}
     say(

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers that run in this process notice at once what changes beside them; and a browser."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.support.browser import browsing, chromium
+from tests.support.shared import KEEPERS, Kept, keeping
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +25,10 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
     with chromium(tmp_path_factory.mktemp("chromium")) as at:
         async with browsing(at) as made:
             yield made
+
+
+@pytest.fixture(params=KEEPERS)
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+    """Have each keeper of what outlives a server."""
+    with keeping(request.param, tmp_path) as kept:
+        yield kept

@@ -5,14 +5,16 @@ import asyncio
 import json
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.state_file import full, locked
+from tests.support.shared import TROUBLES, Kept, in_thread
+from tests.support.tokens import now
 from tests.support.world import World, running, uicc
 from wsrc.card.slot import Pick
 from wsrc.command_line.program import run
@@ -52,16 +54,18 @@ def booking(number: int, **fields: object) -> Booking:
     return Booking(number, **given)  # type: ignore[arg-type]  # fields by name
 
 
-def test_what_is_kept_is_read_as_it_was_and_no_number_comes_again(folder: Path) -> None:
-    first, second = booking(1), booking(2, wish=(("tag", "kind=x"),), before=bytes(64))
-    with StateStore(folder) as store:
-        store.book([Book(1, first), Book(2, second), Book(0, first, drops=True)])
-        moved = booking(2, identity=f"iccid {TWO}", before=bytes(32))
-        store.book([Book(0, moved)])
-        assert store.bookings() == ((moved,), 2)
-        store.book([Book(0, moved, drops=True)])
-    with StateStore(folder) as store:
-        assert store.bookings() == ((), 2)
+def test_what_is_kept_is_read_as_it_was_and_no_number_comes_again(kept: Kept) -> None:
+    times = {"begins": now() + 60, "ends": now() + 120}
+    first = booking(1, **times)
+    second = booking(2, wish=(("tag", "kind=x"),), **times)
+    store = kept.state()
+    assert not store.book([Book(1, first), Book(0, first, drops=True), Book(2, second)])
+    moved = booking(2, identity=f"iccid {TWO}", **times)
+    assert not store.book([Book(0, moved)])
+    assert store.bookings() == ((moved,), 2)
+    assert not store.book([Book(0, moved, drops=True)])
+    kept.close()
+    assert kept.state().bookings() == ((), 2)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -87,9 +91,9 @@ def test_a_file_of_a_version_before_is_made_one_of_this(folder: Path, version: i
 
 
 async def test_a_card_is_reserved_taken_by_its_token_and_given_up(
-    certificates: Certificates, folder: Path
+    certificates: Certificates, kept: Kept
 ) -> None:
-    async with running(certificates, state_dir=folder) as world:
+    async with running(certificates, **kept.settings) as world:
         await world.host([uicc(ONE), uicc(TWO)])
         ida, bob = await world.user(), await world.user()
         made = await ida.reserve(3600, iccid=ONE)
@@ -109,16 +113,17 @@ async def test_a_card_is_reserved_taken_by_its_token_and_given_up(
         assert await bob.cancel_reservation(made.reservation.number)
         async with bob.select(iccid=ONE):
             assert await ida.reservations() == []
-    assert made.token.encode() not in (folder / FILE).read_bytes()
+    files = [each for each in kept.folder.parent.rglob("*") if each.is_file()]
+    assert all(made.token.encode() not in each.read_bytes() for each in files)
 
 
 async def test_a_restart_keeps_the_card_for_the_token(
-    certificates: Certificates, folder: Path
+    certificates: Certificates, kept: Kept
 ) -> None:
-    async with running(certificates, state_dir=folder) as world:
+    async with running(certificates, **kept.settings) as world:
         await world.host([uicc(ONE)])
         made = await (await world.user()).reserve(3600, iccid=ONE)
-    async with running(certificates, state_dir=folder) as world:
+    async with running(certificates, **kept.settings) as world:
         user = await world.user()
         (away,) = await user.reservations()
         assert (away.number, away.state) == (made.reservation.number, ReservationState.AWAY)
@@ -131,17 +136,19 @@ async def test_a_restart_keeps_the_card_for_the_token(
             assert card.info.identities.iccid == ONE
 
 
-@pytest.mark.parametrize("trouble", [locked, full])
+@pytest.mark.parametrize(("kept", "trouble"), TROUBLES, indirect=["kept"])
 async def test_what_cannot_be_written_is_not_reserved_and_then_it_is(
-    certificates: Certificates, folder: Path, monkeypatch: pytest.MonkeyPatch, trouble: object
+    certificates: Certificates,
+    kept: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Callable[[Kept], AbstractContextManager[None]],
 ) -> None:
     monkeypatch.setattr(state_keeper, "LOCK_S", 0.1)
-    assert callable(trouble)
-    async with running(certificates, state_dir=folder) as world:
+    async with running(certificates, **kept.settings) as world:
         await world.host([uicc(ONE)])
         user = await world.user()
         made = await user.reserve(60, iccid=ONE, begins=datetime.now(UTC) + timedelta(days=1))
-        with trouble(folder):
+        async with in_thread(trouble(kept)):
             with pytest.raises(RefusedError, match="could not write it") as refused:
                 await user.reserve(60, iccid=ONE)
             assert refused.value.code is ErrorCode.NOT_KEPT

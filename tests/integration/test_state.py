@@ -4,13 +4,15 @@
 import asyncio
 import json
 import os
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.state_file import full, locked, raw
+from tests.support.shared import TROUBLES, Kept as Keeper, in_thread, is_up_to_date
+from tests.support.state_file import raw
 from tests.support.world import World, running, uicc, until
 from wsrc.card.slot import Pick
 from wsrc.command_line.program import run
@@ -30,22 +32,30 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def test_changes_are_made_in_their_order_and_all_at_once(folder: Path) -> None:
-    with StateStore(folder) as store:
-        many = {f"k{n}": "v" for n in range(32)}
-        done = store.note(
-            {
-                1: (NAME, Change({"a": "1"}, comment="x")),
-                2: (NAME, Change({"b": "2"}, ("a",))),
-                3: ("other", Change(many)),
-                4: ("other", Change({"more": "1"})),
-                5: ("gone", Change({"a": "1"})),
-                6: ("gone", Change(unset=("a",))),
-            }
-        )
-        assert done[2] == Kept({"b": "2"}, "x")
-        assert done[4] == "A card has at most 32 tags from users, not 33."
-        assert store.notes() == {NAME: Kept({"b": "2"}, "x"), "other": Kept(many)}
+def test_changes_are_made_in_their_order_and_all_at_once(kept: Keeper) -> None:
+    store = kept.state()
+    many = {f"k{n}": "v" for n in range(32)}
+    done = store.note(
+        {
+            1: (NAME, Change({"a": "1"}, comment="x")),
+            2: (NAME, Change({"b": "2"}, ("a",))),
+            3: ("other", Change(many)),
+            4: ("other", Change({"more": "1"})),
+            5: ("gone", Change({"a": "1"})),
+            6: ("gone", Change(unset=("a",))),
+        }
+    )
+    assert done[2] == Kept({"b": "2"}, "x")
+    assert done[4] == "A card has at most 32 tags from users, not 33."
+    noted = {NAME: Kept({"b": "2"}, "x"), "other": Kept(many)}
+    assert store.notes() == noted
+    kept.close()
+    assert kept.state("b").notes() == noted
+
+
+def test_nobody_else_can_read_the_file(folder: Path) -> None:
+    with StateStore(folder):
+        pass
     assert (folder / FILE).stat().st_mode & 0o777 == 0o600
 
 
@@ -79,26 +89,29 @@ def test_a_file_that_is_none_of_ours_is_refused(folder: Path, octets: bytes) -> 
             assert store.notes() == {}
 
 
-@pytest.mark.parametrize("trouble", [locked, full])
+@pytest.mark.parametrize(("kept", "trouble"), TROUBLES, indirect=["kept"])
 async def test_what_cannot_be_written_is_said_and_changes_nothing_and_then_it_can(
-    certificates: Certificates, folder: Path, monkeypatch: pytest.MonkeyPatch, trouble: object
+    certificates: Certificates,
+    kept: Keeper,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Callable[[Keeper], AbstractContextManager[None]],
 ) -> None:
     monkeypatch.setattr(state_keeper, "LOCK_S", 0.1)
-    assert callable(trouble)
-    async with running(certificates, state_dir=folder) as world:
+    async with running(certificates, **kept.settings) as world:
         await world.host([uicc(ONE)])
         user = await world.user()
         await user.set_tags({"kind": "before"}, iccid=ONE)
-        with trouble(folder):
+        async with in_thread(trouble(kept)):
             with pytest.raises(RefusedError, match="could not write it") as refused:
                 await user.set_tags({"kind": "after"}, iccid=ONE)
-            assert str(folder) not in str(refused.value)
+            assert str(kept.folder) not in str(refused.value)
             assert refused.value.code is ErrorCode.NOT_KEPT
             (card,) = await user.list_cards(tags={"kind": "before"})
             assert card.identities.iccid == ONE
             async with user.select(iccid=ONE) as taken:
                 response = await taken.transmit(bytes.fromhex("00A40004023F00"))
                 assert response.sw >> 8 in {0x90, 0x61}
+        await until(lambda: is_up_to_date(world.app))
         view = await user.set_tags({"kind": "after"}, iccid=ONE)
         assert (view.tags or {})["kind"] == "after"
 
@@ -120,17 +133,17 @@ async def test_a_state_that_may_only_be_read_is_read(
 
 
 async def test_what_was_noted_is_there_after_a_restart(
-    certificates: Certificates, folder: Path
+    certificates: Certificates, kept: Keeper
 ) -> None:
-    async with running(certificates, state_dir=folder) as world:
-        assert not (folder / FILE).exists()
+    async with running(certificates, **kept.settings) as world:
+        assert not (kept.folder / FILE).exists()
         await world.host([uicc(ONE), uicc(TWO)])
         user = await world.user()
         async with asyncio.TaskGroup() as tasks:
             for n in range(20):
                 tasks.create_task(user.set_tags({f"k{n}": str(n)}, iccid=ONE))
             tasks.create_task(user.set_comment("in the drawer", iccid=TWO))
-    async with running(certificates, state_dir=folder) as world:
+    async with running(certificates, **kept.settings) as world:
         await world.host([uicc(ONE), uicc(TWO)], name="elsewhere")
         user = await world.user()
         (card,) = await user.list_cards(tags={f"k{n}": str(n) for n in range(8)})
@@ -141,16 +154,15 @@ async def test_what_was_noted_is_there_after_a_restart(
 
 
 async def test_what_is_asked_for_at_the_end_is_kept(
-    certificates: Certificates, folder: Path
+    certificates: Certificates, kept: Keeper
 ) -> None:
-    async with asyncio.TaskGroup() as tasks, running(certificates, state_dir=folder) as world:
+    async with asyncio.TaskGroup() as tasks, running(certificates, **kept.settings) as world:
         await world.host([uicc(ONE)])
         user = await world.user(keep_s=0)
         for n in range(10):
             tasks.create_task(_set(user, {"k": str(n)}))
         await until(lambda: world.app._peers.relay._state.last_change > 0)
-    with StateStore(folder) as store:
-        assert set(store.notes()) == {NAME}
+    assert set(kept.state().notes()) == {NAME}
 
 
 async def _set(user: Client, tags: dict[str, str]) -> None:

@@ -12,11 +12,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.support.processes import LIMIT_S, environment
+from tests.support.shared import Kept
 from wsrc.errors import ConfigError
 from wsrc.net.state_dir import OF_SYSTEM, state_dir
 from wsrc.protocol.messages import ClientType
-from wsrc.server import token_store
+from wsrc.server import shared_state, token_store
 from wsrc.server.sqlite_file import sentence_of
+from wsrc.server.state import Tokens
 from wsrc.server.token_store import FILE, TokenStore, hash_of
 from wsrc.tokens import is_token
 
@@ -34,7 +36,7 @@ def store(folder: Path) -> Iterator[TokenStore]:
         yield store
 
 
-def add(store: TokenStore, name: str = "tester@example.org") -> str:
+def add(store: Tokens, name: str = "tester@example.org") -> str:
     return store.add(name, ClientType.USER, NOW, NOW + 60)
 
 
@@ -77,7 +79,20 @@ def test_13_what_root_makes_is_of_whom_the_folder_is(tmp_path: Path) -> None:
     assert (found.st_uid, found.st_gid) == whose
 
 
-def test_13_tokens_are_revoked_by_number_or_name_all_or_none(store: TokenStore) -> None:
+def test_13_a_token_is_kept_as_a_hash_wherever_it_is(kept: Kept) -> None:
+    store = kept.tokens()
+    token = add(store)
+    assert is_token(token)
+    store.used({1: NOW + 7})
+    [found] = store.all()
+    assert found == (1, hash_of(token), "tester@example.org", "user", NOW, NOW + 60, NOW + 7)
+    files = [each for each in kept.folder.parent.rglob("*") if each.is_file()]
+    assert files
+    assert all(token[5:48].encode() not in each.read_bytes() for each in files)
+
+
+def test_13_tokens_are_revoked_by_number_or_name_all_or_none(kept: Kept) -> None:
+    store = kept.tokens()
     for name in ("a", "b", "a", "c"):
         add(store, name)
     with pytest.raises(ConfigError, match="none with the number or name 'x'"):
@@ -88,8 +103,10 @@ def test_13_tokens_are_revoked_by_number_or_name_all_or_none(store: TokenStore) 
     assert [(each.number, each.name) for each in store.all()] == [(2, "b"), (5, "d")]
 
 
-def test_13_there_is_a_most_of_tokens(store: TokenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_store, "MOST", 2)
+def test_13_there_is_a_most_of_tokens(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (token_store, shared_state):
+        monkeypatch.setattr(module, "MOST", 2)
+    store = kept.tokens()
     add(store)
     add(store)
     with pytest.raises(ConfigError, match="there are 2 tokens, the most"):
@@ -97,18 +114,18 @@ def test_13_there_is_a_most_of_tokens(store: TokenStore, monkeypatch: pytest.Mon
     assert len(store.all()) == 2
 
 
-def test_13_changes_of_another_program_are_seen_and_ones_own_are_not(
-    store: TokenStore, folder: Path
-) -> None:
+def test_13_changes_of_another_program_are_seen_and_uses_are_not(kept: Kept) -> None:
+    store, other = kept.tokens(), kept.tokens("b")
     assert store.changed()
-    add(store)
+    add(other)
+    assert store.changed()
     store.used({1: NOW})
     assert not store.changed()
-    with TokenStore(folder) as other:
-        add(other)
+    assert len(store.all()) == 1
+    other.revoke(["1"])
     assert store.changed()
     assert not store.changed()
-    assert len(store.all()) == 2
+    assert store.all() == []
 
 
 def test_13_a_file_that_was_put_in_its_place_is_read(store: TokenStore, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.secret_scan import EARS
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import Limits, NatsCarrier, Place
@@ -60,6 +61,8 @@ class Nats:
         routes: URLs of servers of its cluster; None where it has none.
         scheme: Of the URL that clients are given.
         host: Address to listen on.
+        keeps: Whether it has JetStream.
+        route_port: Where servers of its cluster find it.
     """
 
     def __init__(
@@ -69,11 +72,15 @@ class Nats:
         routes: Sequence[str] | None = None,
         scheme: str = "nats",
         host: str = "127.0.0.1",
+        *,
+        keeps: bool = False,
+        route_port: int = FREE,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = f"nats-{next(_numbers)}"
         self.port = FREE
-        self.route_port = FREE
+        self.route_port = route_port
+        self._keeps = keeps
         self.scheme = scheme
         self._host = host
         self._folder = folder
@@ -95,6 +102,11 @@ class Nats:
     def route(self) -> str:
         """Where servers of its cluster find it."""
         return f"nats://127.0.0.1:{self.route_port}"
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what its JetStream keeps."""
+        return self._folder / "kept"
 
     @property
     def log(self) -> str:
@@ -127,6 +139,11 @@ class Nats:
     def freeze(self) -> None:
         """Stop it where it is; its connections stay."""
         self._running().send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self.pid}/stat")
+        deadline = time.monotonic() + LIMIT_S
+        while stat.read_text("ascii", "replace").rpartition(") ")[2][0] != "T":
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Have it go on."""
@@ -159,6 +176,8 @@ class Nats:
                 f"cluster {{ name: wsrc, listen: 127.0.0.1:{self.route_port}, "
                 f"routes: {json.dumps(list(self._routes))} }}"
             )
+        if self._keeps:
+            lines.append(f"jetstream {{ store_dir: {json.dumps(str(self.kept))} }}")
         return "\n".join([*lines, self._settings, ""])
 
     def _told(self) -> dict[str, Any]:
@@ -176,10 +195,15 @@ class Nats:
 
 @contextmanager
 def nats_server(
-    folder: Path, settings: str = "", scheme: str = "nats", host: str = "127.0.0.1"
+    folder: Path,
+    settings: str = "",
+    scheme: str = "nats",
+    host: str = "127.0.0.1",
+    *,
+    keeps: bool = False,
 ) -> Iterator[Nats]:
     """Run a server for as long as the context lasts."""
-    server = Nats(folder, settings, scheme=scheme, host=host)
+    server = Nats(folder, settings, scheme=scheme, host=host, keeps=keeps)
     try:
         server.start()
         yield server
@@ -188,13 +212,17 @@ def nats_server(
 
 
 @contextmanager
-def nats_cluster(folder: Path, count: int = 3, settings: str = "") -> Iterator[list[Nats]]:
+def nats_cluster(
+    folder: Path, count: int = 3, settings: str = "", *, keeps: bool = False
+) -> Iterator[list[Nats]]:
     """Run a cluster of servers, each with a route to each, for as long as the context lasts."""
+    ports = [free_port() for _ in range(count)]
+    routes = [f"nats://127.0.0.1:{port}" for port in ports]
     servers: list[Nats] = []
     try:
-        for number in range(count):
-            routes = [each.route for each in servers]
-            server = Nats(folder / str(number), settings, routes)
+        for number, port in enumerate(ports):
+            where = folder / str(number)
+            server = Nats(where, settings, routes, keeps=keeps, route_port=port)
             servers.append(server)
             server.start()
         yield servers
@@ -207,6 +235,10 @@ def permissions(names: Names) -> str:
     """Return what a node may publish and subscribe, as a configuration of NATS has it."""
     begin = names.here.removesuffix("here")
     publish = [names.here, f"{begin}road.*.{names.node}", f"{begin}has.>", f"{begin}came.>"]
+    bucket = f"wsrc-{names.cluster}"
+    publish += [f"$KV.{bucket}.>", f"$JS.FC.KV_{bucket}.>"]
+    asked = ("STREAM.INFO", "STREAM.CREATE", "CONSUMER.CREATE")
+    publish += [f"$JS.API.{each}.KV_{bucket}" for each in asked]
     subscribe = [names.here, names.roads, f"{begin}has.>", f"{begin}came.>", f"{names.inbox}.>"]
     return f"{{ publish: {json.dumps(publish)}, subscribe: {json.dumps(subscribe)} }}"
 
@@ -218,7 +250,7 @@ def accounts(*nodes: str, cluster: str = "c") -> str:
         f"{{ user: {node}, password: {PASSWORD}, permissions: {allowed} }}"
         for node, allowed in may.items()
     ]
-    return f"accounts {{ NODES {{ users: [ {', '.join(users)} ] }} }}"
+    return f"accounts {{ NODES {{ jetstream: enabled, users: [ {', '.join(users)} ] }} }}"
 
 
 class Heard:

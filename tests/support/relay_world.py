@@ -15,6 +15,7 @@ from wsrc.protocol.codec import encode
 from wsrc.relay.effects import Audit, Book, Close, Effect, Keep, Note, Send, Stop, Uphold
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
+from wsrc.relay.recalled import Recalled
 from wsrc.relay.records import LEAVING, UserPeer
 from wsrc.relay.reservations import Booking
 from wsrc.relay.standing import Standing
@@ -71,7 +72,8 @@ class World:
         )
         notes = {name: kept for name, kept in self.kept.items() if not kept.empty}
         bookings, orders = tuple(self.bookings.values()), tuple(self.orders.values())
-        self.relay.recall(notes, bookings, self.last_booking, self.now, orders)
+        recalled = Recalled(notes, bookings, self.last_booking, orders=orders)
+        self.relay.recall(recalled, self.now)
         if self.policy is not None:
             assert self.relay.set_policy(self.policy, self.now) == []
         for peer in self.peers.values() if self.runs > 1 else ():

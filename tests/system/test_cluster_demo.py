@@ -22,4 +22,5 @@ def test_commands_are_done_though_nodes_are_killed_and_nothing_is_left(tmp_path:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("is killed)") == 2
     assert done.stdout.count("ff 9000") == 5
+    assert "The tag is still there.\n\n$ wsrc list --tag bench=7\n" in done.stdout
     assert list(tmp_path.iterdir()) == []

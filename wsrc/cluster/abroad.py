@@ -109,7 +109,7 @@ class Abroad:
         if not isinstance(message, Routed) or message.id is None or self._state.draining:
             return False
         here = self._is_here(user, message)
-        if here and not (waits(message) and keys_of(message)):
+        if here and not (waits(message) and keys_of(self._state, message)):
             return False
         traveller = self._traveller(user)
         if message.id in traveller.errands:
@@ -332,8 +332,8 @@ class Abroad:
             return any(slot.peer.name == message.host for slot in slots)
         if isinstance(message, Draining):
             return self._outside.serves(host_key(message.host))
-        selection = cards_meant(message)
-        if selection is None or getattr(message, "reservation", None) is not None:
+        selection = cards_meant(state, message)
+        if selection is None:
             return True
         if picks_any(message):
             return meant(state, user, message)[1] > 0
@@ -342,7 +342,7 @@ class Abroad:
         return alone and meant(state, user, message)[0] > 0
 
     def _begin(self, errand: Errand, now: float, *, here: bool = False) -> None:
-        errand.keys, errand.node, errand.at_home = keys_of(errand.message), None, False
+        errand.keys, errand.node, errand.at_home = keys_of(self._state, errand.message), None, False
         errand.others, errand.found, errand.looked, errand.questions = [], {}, {}, {}
         errand.refused = False
         if waits(errand.message):
@@ -396,7 +396,7 @@ class Abroad:
         """Choose among the nodes that have what is meant, ours too."""
         message, user = errand.message, errand.traveller.user
         assert isinstance(message, Named)
-        selection = cards_meant(message)
+        selection = cards_meant(self._state, message)
         there = {node: found for node, found in errand.found.items() if found.cards}
         if selection is None or not there:
             self._stays(errand, now)

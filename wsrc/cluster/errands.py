@@ -10,7 +10,7 @@ from wsrc.card.slot import Share
 from wsrc.cluster import items
 from wsrc.errors import ErrorCode, Outcome, RefusedError
 from wsrc.protocol import codec, messages as m
-from wsrc.relay import picking, queue
+from wsrc.relay import picking, queue, reserving
 from wsrc.relay.index import everything
 from wsrc.relay.records import UserPeer
 from wsrc.relay.state import RelayState
@@ -167,7 +167,7 @@ def meant(
 
     Of many only as many are counted as are looked at in a turn.
     """
-    selection = cards_meant(message)
+    selection = cards_meant(state, message)
     if selection is None:
         return 0, 0, ()
     if picks_any(message):
@@ -186,11 +186,11 @@ def host_key(name: str) -> Key:
     return HOST, normal(HOST, name)
 
 
-def keys_of(message: Routed) -> tuple[Key, ...]:
+def keys_of(state: RelayState, message: Routed) -> tuple[Key, ...]:
     """Return the keys by which it is asked who has what is meant; none where all are asked."""
     if isinstance(message, m.Resume | Draining):
         return (host_key(message.host or ""),)
-    selection = cards_meant(message)
+    selection = cards_meant(state, message)
     return numbers_of(selection) if selection is not None and not picks_any(message) else ()
 
 
@@ -212,8 +212,14 @@ def picks_any(message: Named) -> bool:
     return isinstance(message, m.SelectCard | m.Reserve) and message.pick is m.Pick.ANY
 
 
-def cards_meant(message: Named) -> Selection | None:
-    """Return which cards are meant; None of a request that is refused for it."""
+def cards_meant(state: RelayState, message: Named) -> Selection | None:
+    """
+    Return which cards are meant; None of a request that is refused for it.
+
+    A token of a reservation means the card that is reserved, where that is known.
+    """
+    if isinstance(message, m.SelectCard) and message.reservation is not None:
+        return reserving.card_of(state, message.reservation)
     try:
         return selection_of(message)
     except RefusedError:

@@ -7,7 +7,7 @@ import random
 import re
 import secrets
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -40,6 +40,15 @@ _SUBJECT = re.compile(r"[^\s\0]+")
 
 _FAILURES = (OSError, errors.Error, ValueError, LookupError, TypeError, AttributeError)
 """What a greeting can fail with: a limit of time is an OSError, an odd INFO any of the others."""
+
+
+class Answer(NamedTuple):
+    """What has come; `again` is where to answer it, or tells which message of JetStream it is."""
+
+    subject: str
+    octets: bytes
+    headers: bytes
+    again: str
 
 
 class Limits(NamedTuple):
@@ -132,8 +141,8 @@ class NatsCarrier:
     """
     What carries datagrams and questions over NATS, used by one event loop.
 
-    What it publishes it does not hear itself. JetStream is not used. What cannot be carried,
-    because it is not connected or its bound is full, is dropped and counted.
+    What it publishes it does not hear itself. What cannot be carried, because it is not connected
+    or its bound is full, is dropped and counted.
 
     Args:
         place: Where NATS is.
@@ -142,6 +151,7 @@ class NatsCarrier:
             be allowed to subscribe what begins so.
         hears: Told of all that comes.
         limits: Of time.
+        answered: Called with all that comes, with headers and all, in place of `hears.heard`.
 
     Attributes:
         connected: Whether it has a connection, with all that is subscribed.
@@ -149,14 +159,21 @@ class NatsCarrier:
         server: What the server says of itself, of the connection that there is or was.
     """
 
-    def __init__(
-        self, place: Place, name: str, inbox: str, hears: Hears, limits: Limits | None = None
+    def __init__(  # noqa: PLR0913, PLR0917 - where, who, whom to tell
+        self,
+        place: Place,
+        name: str,
+        inbox: str,
+        hears: Hears,
+        limits: Limits | None = None,
+        answered: Callable[[Answer], None] | None = None,
     ) -> None:
         self._place = place
         self._name = name
         self._inbox = f"{inbox}.{secrets.token_hex(8)}"
         self._hears = hears
         self._limits = limits or Limits()
+        self._answered = answered
         self._numbers: dict[str, int] = {}
         self._live = {INBOX}
         self._last = INBOX
@@ -171,9 +188,13 @@ class NatsCarrier:
         """Send to all others that subscribe `subject`; dropped, counted, where that cannot be."""
         self._send(subject, "", octets)
 
-    def ask(self, subject: str, octets: bytes, number: int) -> None:
+    def ask(self, subject: str, octets: bytes, number: int, headers: bytes = b"") -> None:
         """Publish; `nobody` is told the number where nobody subscribes `subject`."""
-        self._send(subject, f"{self._inbox}.{number}", octets)
+        self._send(subject, self.inbox(number), octets, headers)
+
+    def inbox(self, number: int) -> str:
+        """Return the subject under which an answer comes that has a number."""
+        return f"{self._inbox}.{number}"
 
     def hold(self) -> None:
         """Have what is published wait until `write_out`, which the caller calls in this turn."""
@@ -318,7 +339,7 @@ class NatsCarrier:
             self._hears.connection(is_there=False)
         await connection.end()
 
-    def _send(self, subject: str, reply: str, octets: bytes) -> None:
+    def _send(self, subject: str, reply: str, octets: bytes, headers: bytes = b"") -> None:
         _check(subject)
         connection = self._connection
         if connection is None:
@@ -330,18 +351,20 @@ class NatsCarrier:
             self.counts.full += 1
         else:
             self.counts.published += 1
-            connection.post(subject, reply, octets)
+            connection.post(subject, reply, octets, headers)
 
-    def _took(self, number: int, subject: str, octets: bytes, headers: bytes) -> None:
+    def _took(self, number: int, subject: str, octets: bytes, headers: bytes, reply: bytes) -> None:
         if number not in self._live:
             return
         try:
-            if number != INBOX:
-                self.counts.heard += 1
-                self._hears.heard(subject, octets)
-            elif headers.startswith(_NOBODY):
+            if number == INBOX and headers.startswith(_NOBODY):
                 self.counts.nobody += 1
                 self._hears.nobody(int(subject.rpartition(".")[2]))
+            elif self._answered is not None:
+                self._answered(Answer(subject, octets, headers, reply.decode()))
+            elif number != INBOX:
+                self.counts.heard += 1
+                self._hears.heard(subject, octets)
         except Exception:  # noqa: BLE001 - a fault of ours costs one message
             self.counts.faults += 1
             if self.counts.faults == 1:

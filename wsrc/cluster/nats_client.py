@@ -26,8 +26,8 @@ END_S: Final = 1.0
 _FOR_EVER_S: Final = 1 << 30
 """nats-py's own pings, which would come too late."""
 
-Took = Callable[[int, str, bytes, bytes], None]
-"""Of each message: the number of its subscription, its subject, its octets, its headers."""
+Took = Callable[[int, str, bytes, bytes, bytes], None]
+"""Of a message: number of its subscription, subject, octets, headers, where to answer it."""
 
 
 class _Reader(asyncio.StreamReader):
@@ -256,9 +256,15 @@ class NatsConnection(Client):
         """Say which key signs, where no JWT says it."""
         self._public_nkey = public
 
-    def post(self, subject: str, reply: str, octets: bytes) -> None:
-        """Publish, in the order of the calls; `pending_data_size` grows until it is written."""
-        self._say(f"PUB {subject} {reply} {len(octets)}\r\n".encode() + octets + b"\r\n")
+    def post(self, subject: str, reply: str, octets: bytes, headers: bytes = b"") -> None:
+        """
+        Publish, in the order of the calls; `pending_data_size` grows until it is written.
+
+        `headers` are as they are sent, with their first line and the empty one, or none.
+        """
+        verb, sizes = ("HPUB", f"{len(headers)} ") if headers else ("PUB", "")
+        head = f"{verb} {subject} {reply} {sizes}{len(headers) + len(octets)}\r\n".encode()
+        self._say(head + headers + octets + b"\r\n")
 
     def follow(self, subjects: Iterable[tuple[str, int]]) -> None:
         """Subscribe subjects, each under its number."""
@@ -319,7 +325,7 @@ class NatsConnection(Client):
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
     ) -> None:
         self.received += 1
-        self._took(sid, subject.decode(errors="replace"), data, headers or b"")
+        self._took(sid, subject.decode(errors="replace"), data, headers or b"", reply)
 
     async def _process_pong(self) -> None:
         self.received += 1

@@ -100,12 +100,12 @@ def _read(path: Path, *, ours: bool) -> str:
     except OSError as exc:
         why = f"cannot read {path}: {exc.strerror}; let this program's user read it"
         raise ConfigError(setting, why) from exc
-    if ours and _others_may_read(seen):
+    if ours and others_may_read(seen):
         raise ConfigError(setting, f"others can read or change {path}; chmod 600 {path}")
     return text.decode("ascii", "replace").strip()
 
 
-def _others_may_read(seen: os.stat_result) -> bool:
+def others_may_read(seen: os.stat_result) -> bool:
     """Return whether a file is for more than its owner; one of root may be for our group too."""
     if not hasattr(os, "geteuid"):
         return False

@@ -38,9 +38,9 @@ from wsrc.relay.bulletin import Bulletin
 from wsrc.relay.effects import Close, Effect, Send
 from wsrc.relay.first_form import Adapter, FirstFormCard, FirstFormUser, Traffic
 from wsrc.relay.kept import Kept
+from wsrc.relay.recalled import Recalled
 from wsrc.relay.records import CardPeer, Peer, UserPeer
 from wsrc.relay.reservations import Booking
-from wsrc.relay.standing import Standing
 from wsrc.relay.state import LENT, SESSION_TIMERS, Limits, RelayState, TimerKey
 from wsrc.relay.tally import Tally
 from wsrc.relay.timers import Deadlines
@@ -245,23 +245,16 @@ class Relay:
         operating.kept(self._state, number, why, now)
         return self._effects(now)
 
-    def recall(
-        self,
-        kept: Mapping[str, Kept],
-        bookings: tuple[Booking, ...] = (),
-        last: int = 0,
-        now: float = 0.0,
-        orders: tuple[Standing, ...] = (),
-    ) -> None:
-        """
-        Know, before there is a peer, what was kept by an earlier run.
+    def recall(self, recalled: Recalled, now: float) -> None:
+        """Know, before there is a peer, what was kept by an earlier run."""
+        noting.recall(self._state, recalled.notes)
+        reserving.recall(self._state, recalled, now)
+        operating.recall(self._state, recalled.orders, now)
 
-        That is what users noted, by its identity, reservations and the greatest number that any
-        had, bans and drained hosts.
-        """
-        noting.recall(self._state, kept)
-        reserving.recall(self._state, bookings, last, now)
-        operating.recall(self._state, orders, now)
+    def told(self, identity: str, kept: Kept | tuple[Booking, ...], now: float) -> list[Effect]:
+        """Know all that is kept of a card now, which another server may have changed."""
+        reserving.told(self._state, identity, kept, now)
+        return self._effects(now)
 
     def disconnected(self, peer: int, now: float, *, goodbye: bool) -> list[Effect]:
         """Strike a peer whose connection is gone; `goodbye` tells that it meant to leave."""

@@ -69,6 +69,12 @@ def kept(state: RelayState, number: int, now_kept: Kept | None, why: str, now: f
         state.send(user, ack(id=request.id, reader=state.readers.of(user).numbered(slot, view)))
 
 
+def told(state: RelayState, identity: str, now_kept: Kept, now: float) -> None:
+    """Know what is kept of a card now, which another server may have changed."""
+    if now_kept != state.kept_tags.get(identity, Kept()):
+        _shown(state, identity, now_kept, now)
+
+
 def recall(state: RelayState, everything_kept: Mapping[str, Kept]) -> None:
     """Know what was kept before; no card is here yet."""
     state.kept_tags.update(everything_kept)

@@ -74,6 +74,25 @@ class Booking(msgspec.Struct, frozen=True):
         return self.begins <= utc + EARLY_S and utc + EARLY_S < self.ends
 
 
+class Numbering(NamedTuple):
+    """
+    Which numbers reservations are given: each is more than all that are known, and nobody else's.
+
+    Of several that give numbers each has a `place` below `step`, which is the rest of its numbers.
+    """
+
+    step: int = 1
+    place: int = 0
+
+    def after(self, last: int) -> int:
+        """Return the number that follows, where `last` is the greatest that is known."""
+        return (last // self.step + 1) * self.step + self.place
+
+
+ALONE: Final = Numbering()
+"""That of whoever gives all numbers: one after the other."""
+
+
 class Booked(NamedTuple):
     """A reservation that is to be written or struck, for whom, and its token where it is new."""
 
@@ -103,7 +122,8 @@ class Reservations:
     All reservations.
 
     `active` has the one whose time it is, by the card. `unwritten` are those that nobody was told
-    of yet. `last` is the number of the last that was made. `changes` counts what `note` was told.
+    of yet. `last` is the number of the last that was made, `numbering` says which comes next.
+    `changes` counts what `note` was told.
 
     Args:
         warn_s: How long before the beginning of one `turn` returns it, so that others are told.
@@ -115,6 +135,7 @@ class Reservations:
         self.last = 0
         self.changes = 0
         self._news: deque[tuple[str, str]] = deque(maxlen=NEWS)
+        self.numbering = ALONE
         self._warn_s = warn_s
         self._all: dict[int, Booking] = {}
         self._shown: list[tuple[int, int]] = []
@@ -211,6 +232,11 @@ class Reservations:
         """Return the one that users are shown a number of."""
         found = next(self.after(shown - 1), None) if shown is not None else None
         return found if found is not None and found.shown == shown else None
+
+    def of_card(self, identity: str) -> list[Booking]:
+        """Return those of a card, and those that would have it but gave way."""
+        of_card = [self._all[number] for _, number in self._of_card.get(identity, ())]
+        return of_card + self.that_gave_way(identity)
 
     def count_of(self, owner: str) -> int:
         """Count those of an owner."""

@@ -10,7 +10,7 @@ Deadlines are set anew at least once a minute, so that a clock that was set is n
 # Longer than the aim: the requests about reservations are one table, and what follows from time.
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Final
@@ -26,6 +26,7 @@ from wsrc.relay import (
     evidence,
     keeping,
     leases,
+    noting,
     operators,
     picking,
     precedence,
@@ -35,9 +36,11 @@ from wsrc.relay import (
 )
 from wsrc.relay.effects import Book
 from wsrc.relay.index import everything, matches
+from wsrc.relay.kept import Kept
 from wsrc.relay.precedence import Wanted
+from wsrc.relay.recalled import Recalled
 from wsrc.relay.records import LEAVING, MAX_HOLDERS, LeasePhase, Peer, Slot, UserPeer
-from wsrc.relay.reservations import MOST, Booked, Booking, digest_of, shown_of
+from wsrc.relay.reservations import ALONE, MOST, Booked, Booking, digest_of, shown_of
 from wsrc.relay.state import RelayState, TimerKey
 from wsrc.relay.tags import identity_of
 from wsrc.selection import Selection, selection_of
@@ -150,11 +153,37 @@ def look(state: RelayState, now: float) -> None:
         state.timers.set(_KEY, now + min(LOOK_S, max(0.0, due - utc)))
 
 
-def recall(state: RelayState, bookings: tuple[Booking, ...], last: int, now: float) -> None:
+def recall(state: RelayState, recalled: Recalled, now: float) -> None:
     """Know what an earlier run has kept; no peer is here yet."""
-    state.reservations.recall(bookings, last)
-    for _ in range(0, len(bookings), TURNS):
+    state.reservations.recall(recalled.bookings, recalled.last)
+    state.reservations.numbering = recalled.numbering
+    for _ in range(0, len(recalled.bookings), TURNS):
         look(state, now)
+
+
+def told(state: RelayState, identity: str, kept: Kept | Sequence[Booking], now: float) -> None:
+    """
+    Know what users noted of a card, or all its reservations, which another server may have changed.
+
+    Reservations that nobody was told of yet stay.
+    """
+    if isinstance(kept, Kept):
+        noting.told(state, identity, kept, now)
+        return
+    table, utc = state.reservations, _utc(state, now)
+    live = [each for each in kept if each.ends > utc]
+    numbers = {each.number for each in live} | table.unwritten
+    for each in table.of_card(identity):
+        if each.number not in numbers:
+            table.remove(each.number)
+    for each in live:
+        if table.get(each.number) != each:
+            lease = table.lease_of(each.number)
+            table.add(each)
+            if lease is not None and identity_of(lease.slot) == each.identity:
+                table.take(each.number, lease)
+    _shown(state, identity, now)
+    look(state, now)
 
 
 def claimed(state: RelayState, user: UserPeer, select: m.SelectCard, now: float) -> m.SelectCard:
@@ -178,6 +207,18 @@ def claimed(state: RelayState, user: UserPeer, select: m.SelectCard, now: float)
     kind, value = _name(booking)
     named = {"iccid": None, "eid": None, "reader": None, kind: value}
     return msgspec.structs.replace(select, pick=m.Pick.ONE, **named)
+
+
+def card_of(state: RelayState, token: str) -> Selection | None:
+    """
+    Return how the card of a reservation is selected, by its token, which other servers know too.
+
+    None where there is none, or where no other server knows it.
+    """
+    booking = state.reservations.of_token(token)
+    if booking is None or booking.gave_way or state.reservations.numbering == ALONE:
+        return None
+    return Selection((_name(booking),))
 
 
 def _of_token(state: RelayState, user: UserPeer, select: m.SelectCard, now: float) -> Booking:
@@ -235,8 +276,8 @@ def _reserve(state: RelayState, user: UserPeer, asked: m.Reserve, now: float) ->
     quotas.check(state, user, asked)
     slot = (_any if asked.pick is m.Pick.ANY else _one)(state, user, selection, wanted)
     precedence.make_way(state, identity_of(slot), wanted)
-    number = state.reservations.last + 1
     token = _new_token(state)
+    number = state.reservations.numbering.after(state.reservations.last)
     booking = Booking(
         number=number,
         digest=digest_of(token),

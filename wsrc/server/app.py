@@ -3,11 +3,11 @@
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,11 +18,9 @@ from aiohttp.typedefs import Handler
 from wsrc.audit import events
 from wsrc.audit.events import NOWHERE, Recorder
 from wsrc.audit.writer import audited
-from wsrc.errors import ConfigError
 from wsrc.net.endpoint import Endpoint
 from wsrc.net.handshake import SWITCHING
 from wsrc.net.outbox import CLOSE_S, FLUSH_S
-from wsrc.net.state_dir import state_dir
 from wsrc.net.tls_files import LOOK_S, Files, looked_after
 from wsrc.process.loop import ungrouped
 from wsrc.protocol.conversation import SUBPROTOCOL, CloseCode
@@ -32,8 +30,10 @@ from wsrc.server.admission import SHOWN_NOTHING, Admission, account_of
 from wsrc.server.answering import Answering
 from wsrc.server.connection import Connection, address_of, connection_of
 from wsrc.server.door import TLS_END_S, Door
+from wsrc.server.extras import clustered, provider
 from wsrc.server.forwarded import UnclearError, is_passed_on
 from wsrc.server.http.site import Parts, Site
+from wsrc.server.keepers import keepers
 from wsrc.server.limits import Bounds, Limit, Quotas, Refusal
 from wsrc.server.listening import HTTP, Handed, bind
 from wsrc.server.peers import Peers
@@ -41,9 +41,9 @@ from wsrc.server.policy_file import PolicyFile
 from wsrc.server.refusals import Banned, KeptOut, NotAdmittedError, Refusals
 from wsrc.server.relay_settings import given
 from wsrc.server.room import room_for
+from wsrc.server.state import Stored
 from wsrc.server.state_keeper import StateKeeper
 from wsrc.server.tls import ServerTls
-from wsrc.server.token_store import Stored
 from wsrc.server.token_table import TokenTable
 from wsrc.server.turns import Line
 from wsrc.server.upgrade import accepted
@@ -53,8 +53,8 @@ from wsrc.settings.load import ServerSettings
 Accept = Callable[[asyncio.Transport, Callable[[bool], None]], Endpoint]
 
 if TYPE_CHECKING:
-    from wsrc.server.clustered import Clustered
     from wsrc.server.provider import Provider
+    from wsrc.server.shared_state import SharedState
 
 # Longer than the aim: a server from its start to its end, and all that it is made of.
 
@@ -105,7 +105,7 @@ class App:
         self.audit = audit
         self._quotas, self._refusals = Quotas(_bounds(settings)), Refusals(loop, audit)
         self.room = room_for(settings)
-        self._cluster = _clustered(settings) if settings.cluster_url else None
+        self._cluster = clustered(settings) if settings.cluster_url else None
         relay = self._cluster.node if self._cluster is not None else Relay(**given(settings))
         told = self._quotas, self._refusals, audit
         self._peers = Peers(relay, self._line, *told, self.room.unread, settings.ping_s)
@@ -115,6 +115,7 @@ class App:
         self._tokens: TokenTable | None = None
         self._provider: Provider | None = None
         self._state: StateKeeper | None = None
+        self._shared: SharedState | None = None
         self._admission: Admission | None = None
         self._proxies = [ip_network(each) for each in settings.trusted_proxies]
         self._looking = ExitStack()
@@ -175,16 +176,9 @@ class App:
             self._policy = PolicyFile(settings.policy)
             self._policy_changed()
             self._look_after(self._policy.files, "policy", self._policy_changed)
-        if settings.tokens:
-            folder = state_dir(settings.state_dir, os.environ)
-            self._tokens = TokenTable(folder, self._tokens_changed)
-            await self._tokens.start(self._tasks)
-        folder = state_dir(settings.state_dir, os.environ)
-        self._state = StateKeeper(folder, self._peers.kept, self._peers.booked, self._peers.upheld)
-        self._peers.keep_with(self._state.keep)
-        self._peers.recall(*await self._state.start(self._tasks))
+        await self._recall()
         if settings.oidc_issuer:
-            self._provider = _provider(settings)
+            self._provider = provider(settings)
             self._provider.keys.start(self._tasks)
         self._admission = Admission(self._tls, self._tokens, self._provider, settings)
         most = self.room.connections, settings.max_half_open
@@ -201,6 +195,22 @@ class App:
             await self._serve_http()
         if self._cluster is not None:
             self._cluster.serve()
+
+    async def _recall(self) -> None:
+        """Know what outlives the server, and have that kept."""
+        kept = keepers(self._settings)
+        if kept.shared is not None:
+            await asyncio.to_thread(kept.shared.start)
+            self._shared = kept.shared
+            self._shared.publish_policy(self._policy.digest if self._policy is not None else "")
+        if self._settings.tokens:
+            self._tokens = TokenTable(kept.tokens, self._tokens_changed)
+            await self._tokens.start(self._tasks)
+        peers = self._peers
+        told = peers.kept, peers.booked, peers.upheld, peers.told
+        self._state = StateKeeper(kept.state, *told)
+        peers.keep_with(self._state.keep)
+        peers.recall(await self._state.start(self._tasks))
 
     async def stop(self) -> None:
         """Stop accepting, let requests in flight finish, close every connection with 1012."""
@@ -229,6 +239,8 @@ class App:
             await self._tokens.stop()
         if self._provider is not None:
             await self._provider.keys.stop()
+        if self._shared is not None:
+            await asyncio.to_thread(self._shared.close)
 
     def reload(self) -> None:
         """
@@ -255,6 +267,8 @@ class App:
         """Have the relay obey the policy that is in force now."""
         assert self._policy is not None
         self.audit.record(events.PolicyChanged(digest=self._policy.digest))
+        if self._shared is not None:
+            self._shared.publish_policy(self._policy.digest)
         now = asyncio.get_running_loop().time()
         self._peers.act(self._peers.relay.set_policy, self._policy.policy, now)
 
@@ -330,7 +344,10 @@ class App:
         assert admission is not None
         assert tls is not None
         told = self._peers, self._quotas, self._refusals
-        self._site = Site(Parts(settings, *told, admission, door, self.room, self._tokens))
+        parts = Parts(settings, *told, admission, door, self.room, self._tokens)
+        if self._cluster is not None and self._shared is not None:
+            parts = parts._replace(shared=partial(self._cluster.agreement, self._shared))
+        self._site = Site(parts)
         runner = await self._site.serve()
         self._runners.append(runner)
         server, port, by_tls = runner.server, settings.http_at, settings.http_by_tls
@@ -557,16 +574,6 @@ def _offered(request: web.Request) -> list[str]:
     return [name for each in lists for name in (part.strip() for part in each.split(",")) if name]
 
 
-def _provider(settings: ServerSettings) -> "Provider":
-    try:
-        from wsrc.server.issuer_keys import IssuerKeys  # noqa: PLC0415 - an extra
-        from wsrc.server.provider import Provider  # noqa: PLC0415 - an extra
-    except ImportError as exc:
-        why = "it needs a package; install it with: pip install 'wsrc[oidc]'"
-        raise ConfigError("oidc_issuer", why) from exc
-    return Provider(settings, IssuerKeys(settings.oidc_issuer))
-
-
 @asynccontextmanager
 async def serve(settings: ServerSettings, handed: Handed | None = None) -> AsyncGenerator[App]:
     """Run a server for as long as the context lasts, on the sockets that are handed over."""
@@ -579,15 +586,6 @@ async def serve(settings: ServerSettings, handed: Handed | None = None) -> Async
                 yield app
             finally:
                 await app.stop()
-
-
-def _clustered(settings: ServerSettings) -> "Clustered":
-    try:
-        from wsrc.server.clustered import Clustered  # noqa: PLC0415 - an extra
-    except ImportError as exc:
-        why = "it needs a package; install it with: pip install 'wsrc[cluster]'"
-        raise ConfigError("cluster_url", why) from exc
-    return Clustered(settings)
 
 
 def _bounds(settings: ServerSettings) -> Bounds:

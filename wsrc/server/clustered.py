@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from wsrc.cluster import items
@@ -21,6 +22,7 @@ from wsrc.server.direct import Direct
 from wsrc.server.node_files import NodeFiles
 from wsrc.server.peers import Peers
 from wsrc.server.relay_settings import given
+from wsrc.server.shared_state import SharedState
 from wsrc.settings.load import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,17 @@ _POLL_S = 0.02
 
 FLUSH_S = 1.0
 """How long NATS may take to have what was published last, in seconds."""
+
+
+def place_of(settings: ServerSettings) -> Place:
+    """Return where NATS is, and how this server is known there."""
+    return Place(
+        settings.cluster_url,
+        settings.cluster_ca,
+        settings.cluster_cert,
+        settings.cluster_key,
+        settings.cluster_creds,
+    )
 
 
 class Clustered:
@@ -64,14 +77,7 @@ class Clustered:
             names, me.run, functools.partial(Neighbour, me), url, settings.public_host or ""
         )
         self.node = Node(joined, **given(settings))
-        place = Place(
-            settings.cluster_url,
-            settings.cluster_ca,
-            settings.cluster_cert,
-            settings.cluster_key,
-            settings.cluster_creds,
-        )
-        self.carrier = NatsCarrier(place, names.node, names.inbox, self)
+        self.carrier = NatsCarrier(place_of(settings), names.node, names.inbox, self)
         self.carrier.check()
         self._loop = asyncio.get_running_loop()
         self.direct = Direct(names, settings.cluster_ca, self._heard_straight, self._reached)
@@ -122,6 +128,17 @@ class Clustered:
             await self.carrier.flush(FLUSH_S)
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def agreement(self, shared: SharedState) -> Mapping[str, int]:
+        """
+        Return what is known of what servers share.
+
+        `shared` is 1 while that is up to date. `other_policy` counts the servers that are there and
+        have another policy in force.
+        """
+        there = [name for name, is_up in self.node.nodes.items() if is_up]
+        differ = shared.with_another_policy(there)
+        return {"shared": int(shared.up_to_date), "other_policy": len(differ)}
 
     # What the carrier says
 

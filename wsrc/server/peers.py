@@ -4,7 +4,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import ParamSpec, Protocol, get_args
 
 from wsrc.audit import events
@@ -22,8 +22,8 @@ from wsrc.protocol.messages import ClientType, Message
 from wsrc.relay.effects import Audit, Book, Carry, Close, Effect, Keep, Note, Send, Stop, Uphold
 from wsrc.relay.kept import Kept
 from wsrc.relay.machine import Relay
+from wsrc.relay.recalled import Recalled
 from wsrc.relay.reservations import Booking
-from wsrc.relay.standing import Standing
 from wsrc.server.limits import Budget, Limit, Quotas, Usage
 from wsrc.server.pulse import Pulse
 from wsrc.server.refusals import TELL_S, Refusals
@@ -314,16 +314,10 @@ class Peers:
         """Have what a node asks of what carries its messages done by `carry`."""
         self._carry = carry
 
-    def recall(
-        self,
-        kept: Mapping[str, Kept],
-        bookings: tuple[Booking, ...],
-        last: int,
-        orders: tuple[Standing, ...],
-    ) -> None:
+    def recall(self, recalled: Recalled) -> None:
         """Know what the runs before have kept; no peer is here yet."""
         now = self._loop.time()
-        self.relay.recall(kept, bookings, last, now, orders)
+        self.relay.recall(recalled, now)
         self.act(self.relay.tick, now)
 
     def kept(self, number: int, now_kept: Kept | None, why: str) -> None:
@@ -337,6 +331,10 @@ class Peers:
     def upheld(self, number: int, why: str) -> None:
         """Take note of what became of an order that was to be written or struck."""
         self.act(self.relay.upheld, number, why, self._loop.time())
+
+    def told(self, identity: str, kept: Kept | tuple[Booking, ...]) -> None:
+        """Take note of all that is kept of a card now, which another server may have changed."""
+        self.act(self.relay.told, identity, kept, self._loop.time())
 
     def _not_kept(self, change: Keep | Book | Uphold) -> None:
         why = "This server keeps nothing."

@@ -54,6 +54,11 @@ class SqliteFile:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def where(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
     def close(self) -> None:
         """Close the file."""
         database, self._database = self._database, None

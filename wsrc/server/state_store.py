@@ -13,9 +13,10 @@ import msgspec
 
 from wsrc.relay.effects import Book, Uphold
 from wsrc.relay.kept import Change, Kept
-from wsrc.relay.reservations import Booking
+from wsrc.relay.reservations import ALONE, Booking, Numbering
 from wsrc.relay.standing import Standing
 from wsrc.server.sqlite_file import SqliteFile
+from wsrc.server.state import Told
 
 FILE: Final = "state.sqlite3"
 
@@ -85,6 +86,14 @@ class StateStore(SqliteFile):
         (_STANDING, _BEFORE),
     )
 
+    @property
+    def numbering(self) -> Numbering:
+        """One number after the other."""
+        return ALONE
+
+    def follow(self, told: Told) -> None:
+        """Tell nothing: nobody else writes the file."""
+
     def notes(self) -> dict[str, Kept]:
         """Return what is kept of cards, by their identities."""
         with self.reading() as database:
@@ -129,8 +138,8 @@ class StateStore(SqliteFile):
         bookings = tuple(_booking(row) for row in rows)
         return bookings, last[0] if last is not None else 0
 
-    def book(self, changes: Sequence[Book]) -> None:
-        """Keep reservations, or keep them no more, in one step and in their order."""
+    def book(self, changes: Sequence[Book]) -> Mapping[int, str]:
+        """Keep reservations, or keep them no more, in one step and in their order; all or none."""
         with self.writing() as database:
             for change in changes:
                 each = change.booking
@@ -140,6 +149,7 @@ class StateStore(SqliteFile):
                 wish = msgspec.json.encode(each.wish).decode()
                 row = msgspec.structs.astuple(msgspec.structs.replace(each, wish=wish))
                 database.execute(_BOOK, row)
+        return {}
 
     def orders(self) -> tuple[Standing, ...]:
         """Return the bans and the drained hosts that are kept, in the order they were said in."""

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands `wsrc-server token …`: who has a token, while a server runs or not."""
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import cast
 
 import click
 import msgspec
 
 from wsrc.errors import ConfigError
-from wsrc.net.state_dir import state_dir
 from wsrc.principal import is_name
 from wsrc.process.printable import clean
 from wsrc.protocol.messages import ClientType
-from wsrc.server.token_store import Stored, TokenStore
+from wsrc.server.keepers import open_tokens
+from wsrc.server.state import Stored, Tokens
 from wsrc.settings.click_options import Late
 from wsrc.settings.load import ServerSettings
 
@@ -76,13 +73,13 @@ def add(settings: Late[ServerSettings], name: str, role: str, days: float) -> No
 def list_(settings: Late[ServerSettings], as_json: bool) -> None:
     """List the tokens, without what is secret in them."""
     with _store(settings) as store:
-        found, path = store.all(), store.path
+        found, where = store.all(), store.where
     if as_json:
         for each in found:
             click.echo(msgspec.json.encode(_fields(each)))
         return
     if not found:
-        click.echo(f"There are no tokens in {path}.", err=True)
+        click.echo(f"There are no tokens in {where}.", err=True)
         return
     rows = [("NUMBER", "NAME", "ROLE", "MADE", "EXPIRES", "USED LAST"), *map(_row, found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
@@ -106,9 +103,8 @@ def revoke(settings: Late[ServerSettings], which: Sequence[str]) -> None:
         click.echo(f"Token {each.number} of {clean(each.name)} is revoked.", err=True)
 
 
-def _store(settings: Late[ServerSettings]) -> TokenStore:
-    given = cast("Path | None", settings.given().get("state_dir"))
-    return TokenStore(state_dir(given, os.environ))
+def _store(settings: Late[ServerSettings]) -> Tokens:
+    return open_tokens(settings.given())
 
 
 def _said(role: ClientType) -> str:

@@ -11,11 +11,12 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from wsrc.errors import ConfigError
 from wsrc.protocol.messages import ClientType
 from wsrc.server.sqlite_file import LOCK_S, SqliteFile
+from wsrc.server.state import Stored
 from wsrc.tokens import SECRET_OCTETS, made_of
 
 FILE = "tokens.sqlite3"
@@ -36,29 +37,6 @@ CREATE TABLE token (
 """
 _ROLES = {str(role): role for role in ClientType}
 _COLUMNS = "number, hash, name, role, made, expires, used"
-
-
-class Stored(NamedTuple):
-    """
-    One token, without itself; times are in seconds of UTC.
-
-    Attributes:
-        number: Of no other token, nor of one that was revoked.
-        hash: SHA-256 of the token.
-        name: Of the principal that it lets in.
-        role: What it lets in.
-        made: When it was made.
-        expires: When it ends, if it does.
-        used: When it was used last, if it was; a server tells that within a minute.
-    """
-
-    number: int
-    hash: bytes
-    name: str
-    role: ClientType
-    made: float
-    expires: float | None
-    used: float | None
 
 
 def hash_of(token: str) -> bytes:

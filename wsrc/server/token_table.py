@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The tokens of a server that runs: in memory, and as they are on disk within a second.
+The tokens of a server that runs: in memory, and as they are kept within a second.
 
-No handshake with a known token waits for a disk. What is on disk is looked at, and when tokens were
-used is written, by one thread of its own.
+No handshake with a known token waits for a disk or for NATS. What is kept is looked at, and when
+tokens were used is written, by one thread of its own.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from wsrc.errors import ConfigError
-from wsrc.server.token_store import Stored, TokenStore, hash_of
+from wsrc.server.state import Stored, Tokens
+from wsrc.server.token_store import hash_of
 
 _log = logging.getLogger(__name__)
 
@@ -39,16 +39,18 @@ class TokenTable:
     All tokens of a server.
 
     Args:
-        folder: Of the state of the server.
+        open_: Opens them, within so many seconds that they may be locked.
         changed: Called with the tokens that have come and those that have gone.
     """
 
     def __init__(
-        self, folder: Path, changed: Callable[[Sequence[Stored], Sequence[Stored]], None]
+        self,
+        open_: Callable[[float], Tokens],
+        changed: Callable[[Sequence[Stored], Sequence[Stored]], None],
     ) -> None:
-        self._folder = folder
+        self._open = open_
         self._changed = changed
-        self._store: TokenStore | None = None
+        self._store: Tokens | None = None
         self._by_hash: dict[bytes, Stored] = {}
         self._by_number: dict[int, Stored] = {}
         self._used: dict[int, float] = {}
@@ -72,9 +74,9 @@ class TokenTable:
         Read the tokens, and keep them as they are on disk.
 
         Raises:
-            ConfigError: As TokenStore.
+            ConfigError: As `Tokens`.
         """
-        self._store = await self._do(partial(TokenStore, self._folder, _LOCK_S))
+        self._store = await self._do(partial(self._open, _LOCK_S))
         await self._read(self._store)
         self._task = tasks.create_task(self._keep(self._store), name="tokens")
 
@@ -112,7 +114,7 @@ class TokenTable:
     async def _do(self, what: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, what)
 
-    async def _keep(self, store: TokenStore) -> None:
+    async def _keep(self, store: Tokens) -> None:
         loop = asyncio.get_running_loop()
         write_at = loop.time() + WRITE_S
         while True:
@@ -125,7 +127,7 @@ class TokenTable:
                 write_at = loop.time() + WRITE_S
                 await self._write(store)
 
-    async def _look(self, store: TokenStore) -> None:
+    async def _look(self, store: Tokens) -> None:
         """Look what is on disk, and tell those who wait for that."""
         before = self._by_number
         waiting, self._next = self._next, None
@@ -141,7 +143,7 @@ class TokenTable:
             if waiting is not None:
                 waiting.set_result(None)
 
-    async def _read(self, store: TokenStore) -> None:
+    async def _read(self, store: Tokens) -> None:
         """Read the tokens if they may have changed."""
 
         def read() -> list[Stored] | None:
@@ -160,7 +162,7 @@ class TokenTable:
         if came or gone:
             self._changed(came, gone)
 
-    async def _write(self, store: TokenStore) -> None:
+    async def _write(self, store: Tokens) -> None:
         used, self._used = self._used, {}
         if not used:
             return

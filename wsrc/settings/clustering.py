@@ -4,7 +4,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec import Meta
@@ -88,6 +88,29 @@ ClusterKey = Annotated[
     Path | None,
     Meta(description="PEM file of the private key of that certificate, not encrypted."),
 ]
+StateIn = Annotated[
+    Literal["sqlite", "nats"],
+    Meta(
+        description="What keeps tokens, tags, comments and reservations: sqlite, in the folder of "
+        "this server, or nats, which the nodes of a cluster share."
+    ),
+]
+StateKey = Annotated[
+    Path | None,
+    Meta(
+        description="File with a secret of 32 characters or more, the same for all nodes, with "
+        "which what they share is sealed."
+    ),
+]
+StateReplicas = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=5,
+        description="How many servers of NATS keep what the nodes share, when it is made; 0 is 3 "
+        "where cluster_url names as many, else 1.",
+    ),
+]
 
 
 class Clustering(NamedTuple):
@@ -100,6 +123,8 @@ class Clustering(NamedTuple):
     cluster_key: Path | None
     node_url: str | None = None
     public_host: str | None = None
+    state: str = "sqlite"
+    state_key: Path | None = None
 
 
 def node_name() -> str:
@@ -124,6 +149,7 @@ def check_clustering(s: Clustering) -> None:
     if s.public_host is not None and not is_host(s.public_host):
         why = f"{s.public_host!r} is no host name, and no address without brackets and port"
         raise ConfigError("public_host", why)
+    _check_state(s)
     outside = [url for url in s.cluster_url if _check_url(url, s)]
     given = [name for name in files if getattr(s, name)]
     if given and len(given) < len(files):
@@ -135,6 +161,18 @@ def check_clustering(s: Clustering) -> None:
             f"{Address(outside[0])} is not loopback: nodes prove to each other who they are, with "
             f"{', '.join(files)}; make certificates with wsrc-certs",
         )
+
+
+def _check_state(s: Clustering) -> None:
+    if s.state != "nats":
+        if s.state_key:
+            raise ConfigError("state_key", 'it is of no use without state = "nats"')
+        return
+    if not s.cluster_url:
+        raise ConfigError("state", "nats is of no use without cluster_url")
+    if not s.state_key:
+        why = "what nodes share is sealed; give the file of a secret, the same for all of them"
+        raise ConfigError("state_key", f"{why}, made with: openssl rand -hex 32")
 
 
 def check_node_url(url: str) -> None:

@@ -22,6 +22,9 @@ from wsrc.settings.clustering import (
     NodeName,
     NodeUrl,
     PublicHost,
+    StateIn,
+    StateKey,
+    StateReplicas,
     check_clustering,
     node_name,
 )
@@ -326,6 +329,9 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     cluster_key: ClusterKey = None
     node_url: NodeUrl = None
     public_host: PublicHost = None
+    state: StateIn = "sqlite"
+    state_key: StateKey = None
+    state_replicas: StateReplicas = 0
     audit_dir: AuditDir = None
     audit_max_octets: AuditOctets = 16 << 20
     audit_keep: AuditKeep = 0

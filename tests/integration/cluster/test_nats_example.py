@@ -18,9 +18,14 @@ from tests.support.certificates import Certificates, sign
 from tests.support.nats import LIMIT_S, QUICK, Carried, Nats, carried, until_logged
 from tests.support.paths import ROOT
 from tests.support.pki import Pair, Pki
+from tests.support.ports import free_port
+from tests.support.shared import sharing
 from wsrc.certs.making import Issuer, Kind, Period, make_ca, new_key, pem_of
 from wsrc.cluster.names import Names
 from wsrc.cluster.nats import Place
+from wsrc.errors import ConfigError
+from wsrc.protocol.messages import ClientType
+from wsrc.server.shared_faces import SharedTokens
 
 EXAMPLE = ROOT / "contrib" / "nats"
 NODES = ("node-a", "node-b", "node-c")
@@ -31,14 +36,10 @@ VALID = Period(NOW - timedelta(hours=1), NOW + timedelta(days=1))
 class Example(Nats):
     """A server with the files of the example, for another place: paths, addresses, ports."""
 
-    def __init__(self, folder: Path, routes: list[str], files: dict[str, Path]) -> None:
-        super().__init__(folder, "", routes, "tls")
+    def __init__(self, folder: Path, port: int, routes: list[str], files: dict[str, Path]) -> None:
+        super().__init__(folder, "", routes, "tls", route_port=port)
         self._others = routes
         self._files = files
-
-    @property
-    def route(self) -> str:
-        return f"tls://localhost:{self.route_port}"
 
     def _config(self) -> str:
         text = (EXAMPLE / "nats-server.conf").read_text("utf-8")
@@ -50,6 +51,7 @@ class Example(Nats):
             '"tls://nats-2.example:6222"\n        "tls://nats-3.example:6222"': ", ".join(
                 json.dumps(each) for each in self._others
             ),
+            '"/var/lib/nats"': json.dumps(str(self.kept)),
             **{f'"/etc/nats/{name}"': json.dumps(str(path)) for name, path in self._files.items()},
         }
         for old, new in changes.items():
@@ -81,8 +83,10 @@ def servers(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list
     }
     made: list[Nats] = []
     with ExitStack() as stack:
-        for number in range(3):
-            server = Example(folder / str(number), [each.route for each in made], files)
+        ports = [free_port() for _ in range(3)]
+        routes = [f"tls://localhost:{port}" for port in ports]
+        for number, port in enumerate(ports):
+            server = Example(folder / str(number), port, routes, files)
             stack.callback(server.close)
             server.start()
             made.append(server)
@@ -165,6 +169,35 @@ async def test_nodes_of_the_example_may_no_more(node: Node) -> None:
         assert b"forged" not in {octets for _, octets in b.ears.messages}
         assert evil.ears.messages == []
         assert evil.carrier.counts.refused == 8
+
+
+def test_nodes_of_the_example_share_a_state_and_cannot_delete_it(
+    pki: Pki, pairs: dict[str, Pair], servers: list[Nats]
+) -> None:
+    places = {
+        name: Place([each.url for each in servers], pki.server.ca, *pairs[name]) for name in NODES
+    }
+    with ExitStack() as stack:
+        a, b = [
+            stack.enter_context(
+                sharing(
+                    servers[0],
+                    place=places[name],
+                    names=Names("wsrc", name),
+                    replicas=3,
+                    limit_s=60,
+                )
+            )
+            for name in NODES[:2]
+        ]
+        SharedTokens(a).add("ida", ClientType.USER, 1.0, None)
+        assert SharedTokens(b).changed()
+        assert [each.name for each in SharedTokens(b).all()] == ["ida"]
+        for what in ("STREAM.DELETE", "STREAM.PURGE", "STREAM.UPDATE"):
+            refused = a._bucket._ask(f"$JS.API.{what}.KV_wsrc-wsrc", b"")
+            with pytest.raises(ConfigError, match="did not answer"):
+                a.run(refused)
+        assert SharedTokens(a).all() == SharedTokens(b).all()
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,14 @@ def test_what_is_no_host_is_refused(host: str) -> None:
     assert _refused("nats://localhost", public_host=host).setting == "public_host"
 
 
+def test_what_nodes_share_needs_nats_and_a_secret_and_a_secret_needs_that() -> None:
+    shared = _made("nats://localhost", state="nats", state_key=Path("key"))
+    assert (shared.state, shared.state_replicas) == ("nats", 0)
+    assert _refused(state="nats", state_key=Path("key")).setting == "state"
+    assert _refused("nats://localhost", state="nats").setting == "state_key"
+    assert _refused("nats://localhost", state_key=Path("key")).setting == "state_key"
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_three_files_come_together(name: str) -> None:
     less = {each: path for each, path in FILES.items() if each != name}

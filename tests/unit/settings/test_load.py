@@ -40,6 +40,7 @@ SERVABLE: dict[str, Any] = {"tls_cert": "c.pem", "tls_key": "k.pem"}
 # Longer than the aim: all ways in which a setting is given, and what each must be told.
 
 OTHER_VALUES: dict[str, Any] = {
+    "state": "nats",
     "tls_cert": "other.pem",
     "tls_key": "other-key.pem",
     "tls_ca": "ca.pem",
@@ -92,6 +93,8 @@ OF_NODE = {
     "cluster_ca": "other",
     "cluster_cert": "other",
     "cluster_key": "other",
+    "state": "nats",
+    "state_key": "other",
 }
 """What needs a place of NATS."""
 

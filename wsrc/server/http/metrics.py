@@ -75,6 +75,12 @@ METRICS: Final[Mapping[str, Meaning]] = {
     "wsrc_cluster_sessions": Meaning(
         "gauge", "", "Sessions of users of this server with cards of others"
     ),
+    "wsrc_cluster_state_current": Meaning(
+        "gauge", "", "1 while what servers share is up to date, else 0; only with state = nats"
+    ),
+    "wsrc_cluster_other_policy": Meaning(
+        "gauge", "", "Other servers that have another policy in force; only with state = nats"
+    ),
     "wsrc_loop_lag_seconds": Meaning(
         "gauge", "", "By how much the latest heartbeat of the last minute came too late"
     ),
@@ -173,6 +179,9 @@ def _cluster(beside: Mapping[str, int]) -> Iterator[Metric]:
     nodes.add_metric(["up"], beside["nodes"])
     nodes.add_metric(["lost"], beside["known"] - beside["nodes"])
     yield nodes
+    if "shared" in beside:
+        yield _gauge("wsrc_cluster_state_current", beside["shared"])
+        yield _gauge("wsrc_cluster_other_policy", beside["other_policy"])
 
 
 def _counters(name: str, values: Mapping[str, int]) -> CounterMetricFamily:

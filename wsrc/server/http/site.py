@@ -3,7 +3,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from aiohttp import web
@@ -60,6 +60,7 @@ class Parts(NamedTuple):
     door: Door
     room: Room
     tokens: TokenTable | None
+    shared: Callable[[], Mapping[str, int]] = dict[str, int]
 
 
 class Site:
@@ -138,7 +139,7 @@ class Site:
             sent=sent,
             http_users=len(self.desk),
             lag_s=self._lag.worst_s,
-            beside=relay.beside,
+            beside=self._beside(),
         )
 
     def why_not_ready(self) -> tuple[str, ...]:
@@ -153,7 +154,7 @@ class Site:
 
     def notes(self) -> tuple[str, ...]:
         """Return what an operator should know of a server that takes clients nevertheless."""
-        beside = self._parts.peers.relay.beside
+        beside = self._beside()
         notes = {
             "NATS is out of reach: only the cards of this server are found": (
                 bool(beside) and not beside["connected"]
@@ -161,8 +162,18 @@ class Site:
             "no other server of the cluster is there": (
                 bool(beside) and beside["connected"] > 0 and not beside["nodes"]
             ),
+            "what servers share may be out of date, and nothing of it can be changed here": (
+                beside.get("shared") == 0
+            ),
+            "other servers of the cluster have another policy in force": (
+                beside.get("other_policy", 0) > 0
+            ),
         }
         return tuple(note for note, holds in notes.items() if holds)
+
+    def _beside(self) -> Mapping[str, int]:
+        """Return what is known of the other servers, and of what is shared with them, if it is."""
+        return {**self._parts.peers.relay.beside, **self._parts.shared()}
 
     def _counts(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """Count peers and cards, once in `COUNTED_S`: that takes longer where there are more."""

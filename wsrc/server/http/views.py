@@ -11,7 +11,7 @@ from wsrc.protocol.messages import RApdu
 from wsrc.protocol.parts import StepResult
 from wsrc.protocol.reader_events import ReaderView
 from wsrc.server.http.values import Card, Host, Lease, Reader, Response, StatusWords, Token
-from wsrc.server.token_store import Stored
+from wsrc.server.state import Stored
 
 T = TypeVar("T")
 

@@ -38,7 +38,15 @@ def exposed(tally: Tally) -> dict[str, dict[tuple[str, ...], float]]:
         sent=7,
         http_users=1,
         lag_s=0.25,
-        beside={"connected": 1, "known": 3, "nodes": 2, "guests": 4, "elsewhere": 5},
+        beside={
+            "connected": 1,
+            "known": 3,
+            "nodes": 2,
+            "guests": 4,
+            "elsewhere": 5,
+            "shared": 1,
+            "other_policy": 6,
+        },
     )
     text, _ = Metrics(lambda: figures).latest("")
     found: dict[str, dict[tuple[str, ...], float]] = {}
@@ -66,6 +74,8 @@ def test_values_are_those_of_the_relay(tally: Tally) -> None:
     assert found["wsrc_peers"] == {("user",): 5.0, ("card",): 1.0}
     assert found["wsrc_received_octets_total"][()] == 1 << 40
     assert found["wsrc_cluster_nodes"] == {("up",): 2.0, ("lost",): 1.0}
+    assert found["wsrc_cluster_state_current"] == {(): 1.0}
+    assert found["wsrc_cluster_other_policy"] == {(): 6.0}
     buckets = found["wsrc_command_seconds_bucket"]
     assert buckets["0.001",] == 1.0
     assert buckets["0.005",] == 2.0

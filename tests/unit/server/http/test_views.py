@@ -9,7 +9,7 @@ from wsrc.protocol.parts import CardState, LeaseInfo
 from wsrc.protocol.reader_events import ReaderView
 from wsrc.server.http import views
 from wsrc.server.http.values import Host
-from wsrc.server.token_store import Stored
+from wsrc.server.state import Stored
 
 LEASE = LeaseInfo(holder="ann", since="2026-01-01T00:00:00Z")
 
