@@ -32,15 +32,14 @@ Request = m.SetTags | m.SetComment
 
 
 def ask(state: RelayState, user: UserPeer, request: Request) -> None:
-    """Have a change kept, or refuse it."""
+    """Have a change kept; raises RefusedError if it is not to be."""
     try:
         change = _change(request)
         slot = _found(state, user, request)
         _check_room(state, slot, change)
     except RefusedError as exc:
         evidence.denied(state, user, "to note something", exc.code, str(exc))
-        state.refuse(user, request.id, exc.code, str(exc))
-        return
+        raise
     state.last_change += 1
     state.pending[state.last_change] = Pending(user, request, slot, change)
     state.effects.append(Keep(state.last_change, identity_of(slot), change))

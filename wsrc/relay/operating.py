@@ -5,7 +5,7 @@ from itertools import islice
 
 import msgspec
 
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, RefusedError
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.codec import tag_of
@@ -27,12 +27,11 @@ MAX_BAN_S = 31_536_000.0
 
 
 def operate(state: RelayState, user: UserPeer, asked: m.Operator, now: float) -> None:
-    """Do what an operator asks for, or refuse it to who is none."""
+    """Do what an operator asks for; raises RefusedError to who is none, or if it cannot be done."""
     if not operators.may_operate(state, user.principal, direct=user.direct):
         why = operators.forbidden(state, user, Verb.ADMIN)
         evidence.refused(state, user, tag_of(asked), why)
-        state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why)
-        return
+        raise RefusedError(ErrorCode.FORBIDDEN, why)
     match asked:
         case m.ListPeers():
             _list_peers(state, user, asked)
@@ -102,8 +101,7 @@ def _kick(state: RelayState, user: UserPeer, asked: m.Kick, now: float) -> None:
     peer = state.peers.get(asked.peer) if here else None
     if peer is None:
         why = f"There is no connection {asked.peer} to this run of the server."
-        state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
-        return
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
     leases, why = _leases(peer), _why(asked.why)
     evidence.operated(state, user, "kick", f"{peer.name} (connection {peer.number})", why)
     if asked.end:
@@ -115,17 +113,16 @@ def _kick(state: RelayState, user: UserPeer, asked: m.Kick, now: float) -> None:
 def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
     key, for_s, why = key_of(asked.who), asked.for_s, _why(asked.why)
     shown = printable(asked.who, len(asked.who))
-    wrong = None
     if not asked.who.strip() or shown != asked.who or not 0 < for_s <= MAX_BAN_S:
-        wrong = ErrorCode.BAD_MESSAGE, f"Say whom to ban, and for how long: up to {MAX_BAN_S:g} s."
-    elif user in state.roll.of(key):
-        wrong = ErrorCode.FORBIDDEN, f"{shown} is who asks; nobody bans themselves."
+        wrong = f"Say whom to ban, and for how long: up to {MAX_BAN_S:g} s."
+        raise RefusedError(ErrorCode.BAD_MESSAGE, wrong)
+    if user in state.roll.of(key):
+        wrong = f"{shown} is who asks; nobody bans themselves."
+        raise RefusedError(ErrorCode.FORBIDDEN, wrong)
     ban = Ban(asked.who, now + for_s, user.name, why)
-    if wrong is None and not state.bans.put(ban, now):
-        wrong = ErrorCode.TOO_MANY, f"{MAX_BANS} bans are in force already; lift some."
-    if wrong is not None:
-        state.refuse(user, asked.id, *wrong)
-        return
+    if not state.bans.put(ban, now):
+        wrong = f"{MAX_BANS} bans are in force already; lift some."
+        raise RefusedError(ErrorCode.TOO_MANY, wrong)
     evidence.operated(state, user, "ban", f"{shown} until {state.utc(ban.until)}", why)
     peers = state.roll.of(key)
     for peer in peers:
@@ -147,9 +144,7 @@ def _told(state: RelayState, ban: Ban) -> m.BanInfo:
 
 def _unban(state: RelayState, user: UserPeer, asked: m.Unban, now: float) -> None:
     if not state.bans.lift(asked.who, now):
-        why = "Nobody is banned by that name or address."
-        state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
-        return
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, "Nobody is banned by that name or address.")
     evidence.operated(state, user, "unban", printable(asked.who, len(asked.who)))
     state.send(user, m.UnbanAck(id=asked.id))
 
@@ -157,14 +152,12 @@ def _unban(state: RelayState, user: UserPeer, asked: m.Unban, now: float) -> Non
 def _drain(state: RelayState, user: UserPeer, asked: m.Drain, now: float) -> None:
     assert asked.id is not None
     peer, why = state.roll.host(asked.host), _why(asked.why)
-    refusal = _not_drained(state, user, asked, peer)
+    _check_drained(state, user, asked, peer)
     name = peer.name if peer is not None else asked.host
-    wish = Drained(name, user.name, why)
-    drained = draining.begin(state, wish, peer) if refusal is None else None
+    drained = draining.begin(state, Drained(name, user.name, why), peer)
     if drained is None:
-        full = ErrorCode.TOO_MANY, f"{draining.MAX_DRAINED} hosts are drained already."
-        state.refuse(user, asked.id, *(refusal or full))
-        return
+        full = f"{draining.MAX_DRAINED} hosts are drained already."
+        raise RefusedError(ErrorCode.TOO_MANY, full)
     evidence.operated(state, user, "drain", f"card host {drained.host}", why)
     sessions = peer.sessions if peer is not None else 0
     wait_s = min(asked.wait_s, state.limits.wait_max_s)
@@ -174,20 +167,20 @@ def _drain(state: RelayState, user: UserPeer, asked: m.Drain, now: float) -> Non
         state.send(user, m.DrainAck(id=asked.id, sessions=sessions))
 
 
-def _not_drained(
+def _check_drained(
     state: RelayState, user: UserPeer, asked: m.Drain, peer: CardPeer | None
-) -> tuple[ErrorCode, str] | None:
-    """Return why a host cannot be drained, or not be waited for."""
+) -> None:
+    """Check that a host can be drained, and be waited for."""
     if peer is None and draining.key_of(asked.host) not in state.drained:
         why = f"No card host is called {printable(asked.host)!r}; `admin peers` has their names."
-        return ErrorCode.NO_SUCH_PEER, why
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
     waits = user.drains or {}
     if asked.id in waits:
-        return ErrorCode.REQUEST_IN_FLIGHT, "A drain with this id is not answered yet."
+        why = "A drain with this id is not answered yet."
+        raise RefusedError(ErrorCode.REQUEST_IN_FLIGHT, why)
     if len(waits) >= draining.MAX_WAITS and asked.wait_s > 0:
         why = f"This connection waits for {draining.MAX_WAITS} hosts already."
-        return ErrorCode.TOO_MANY, why
-    return None
+        raise RefusedError(ErrorCode.TOO_MANY, why)
 
 
 def _undrain(state: RelayState, user: UserPeer, asked: m.Undrain, now: float) -> None:
@@ -195,8 +188,7 @@ def _undrain(state: RelayState, user: UserPeer, asked: m.Undrain, now: float) ->
     drained = draining.end(state, asked.host, peer)
     if drained is None:
         why = f"No card host that is drained is called {printable(asked.host)!r}."
-        state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
-        return
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
     evidence.operated(state, user, "undrain", f"card host {drained.host}")
     state.send(user, m.UndrainAck(id=asked.id))
     for slot in peer.slots.values() if peer is not None else ():

@@ -69,7 +69,7 @@ MAX_PENDING: Final = 1_000
 
 
 def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> None:
-    """Answer a request, or refuse it."""
+    """Answer a request; raises RefusedError if it cannot be done."""
     try:
         match asked:
             case m.Reserve():
@@ -80,7 +80,7 @@ def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> No
                 _cancel(state, user, asked, now)
     except RefusedError as exc:
         evidence.denied(state, user, "a reservation", exc.code, str(exc))
-        state.refuse(user, asked.id, exc.code, str(exc))
+        raise
 
 
 def kept(state: RelayState, number: int, why: str, now: float) -> None:
