@@ -118,4 +118,4 @@ def _tell(check: Check) -> None:
         click.echo(f"{check.unsaid} more are not shown.")
     lines = f"{check.lines} line{'s' * (check.lines != 1)}"
     last = f"the last is {check.number}, chain {check.digest}"
-    click.echo(f"{clean(check.last_file)}: {lines}, {last}")
+    click.echo(f"{clean(check.name)}: {lines}, {last}")

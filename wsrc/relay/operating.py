@@ -117,12 +117,10 @@ def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
         wrong = f"Say whom to ban, and for how long: up to {MAX_BAN_S:g} s."
         raise RefusedError(ErrorCode.BAD_MESSAGE, wrong)
     if user in state.roll.of(key):
-        wrong = f"{shown} is who asks; nobody bans themselves."
-        raise RefusedError(ErrorCode.FORBIDDEN, wrong)
+        raise RefusedError(ErrorCode.FORBIDDEN, f"{shown} is who asks; nobody bans themselves.")
     ban = Ban(asked.who, now + for_s, user.name, why)
     if not state.bans.put(ban, now):
-        wrong = f"{MAX_BANS} bans are in force already; lift some."
-        raise RefusedError(ErrorCode.TOO_MANY, wrong)
+        raise RefusedError(ErrorCode.TOO_MANY, f"{MAX_BANS} bans are in force already; lift some.")
     evidence.operated(state, user, "ban", f"{shown} until {state.utc(ban.until)}", why)
     peers = state.roll.of(key)
     for peer in peers:
@@ -176,8 +174,7 @@ def _check_drained(
         raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
     waits = user.drains or {}
     if asked.id in waits:
-        why = "A drain with this id is not answered yet."
-        raise RefusedError(ErrorCode.REQUEST_IN_FLIGHT, why)
+        raise RefusedError(ErrorCode.REQUEST_IN_FLIGHT, "A drain with this id is not answered yet.")
     if len(waits) >= draining.MAX_WAITS and asked.wait_s > 0:
         why = f"This connection waits for {draining.MAX_WAITS} hosts already."
         raise RefusedError(ErrorCode.TOO_MANY, why)

@@ -82,11 +82,10 @@ def _act(
             noting.ask(state, user, message)
         case m.Reserve() | m.ListReservations() | m.CancelReservation():
             reserving.ask(state, user, message, now)
-        case _ if not isinstance(message, m.Forwarded):
-            _operate(state, user, message, now)
-        case _:
-            assert isinstance(message, m.Forwarded)
+        case _ if isinstance(message, m.Forwarded):
             command(state, user, message, text, now)
+        case _:
+            _operate(state, user, message, now)
 
 
 def _operate(state: RelayState, user: UserPeer, message: m.Message, now: float) -> None:
