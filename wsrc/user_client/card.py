@@ -110,8 +110,7 @@ class Card:
     ) -> None:
         self.info = info
         self.sealed = sealed
-        self.features = None if features is None else bytes(features)
-        """What the reader answers to `control` 3400, None where its host did not tell."""
+        self._features = None if features is None else bytes(features)
         self.atr: bytes = bytes(from_wire(info.identities.atr))
         self._session = session
         self._raw_tpdu = raw_tpdu
@@ -130,6 +129,11 @@ class Card:
     def protocol(self) -> CardProtocol | None:
         """Transmission protocol, where the card host told it."""
         return self.info.protocol
+
+    @property
+    def features(self) -> bytes | None:
+        """What the reader answers to `control` 3400, None where its host did not tell."""
+        return self._features
 
     @property
     def batch_limits(self) -> BatchLimits:
