@@ -62,7 +62,8 @@ class Check:
     """
     Reads the files of one log in their order; `number` and `digest` are of the last sound line.
 
-    `file` and `log` are those that the last first line named, 0 and "" before any.
+    `name` is that of the file that was begun last; `file` and `log` are those that the last first
+    line named, 0 and "" before any.
 
     Args:
         after: What the first file must go on from; where nothing is given, it is the first of all
@@ -84,19 +85,14 @@ class Check:
         self.unseen = set(expect)
         self._first: tuple[str, int] | None = None
         self._dropped = 0
-        self._name, self._line, self._at = "", 0, ""
+        self.name, self._line, self._at = "", 0, ""
         self._last_file = ""
         self._astray = False
-
-    @property
-    def last_file(self) -> str:
-        """The name of the file that was begun last."""
-        return self._name
 
     def begin(self, name: str) -> None:
         """Begin with the next file."""
         self._broken_line()
-        self._last_file, self._name, self._line = self._name, name, 0
+        self._last_file, self.name, self._line = self.name, name, 0
 
     def line(self, octets: bytes, *, whole: bool = True) -> None:
         """Take the next line, without its end; of one that is not `whole` more may come."""
@@ -108,7 +104,7 @@ class Check:
         line = parse(octets)
         if line is None or not whole:
             self._broken_line()
-            self.broken = Broken(self._name, self._line)
+            self.broken = Broken(self.name, self._line)
             self.broken.add(octets, whole=whole)
             return
         self.lines += 1
@@ -127,7 +123,7 @@ class Check:
                 which = f"{_files(1, file - 1)} missing; no line says that they were to be removed"
                 self._find(which, at=(name, 1))
         if not self.lines:
-            self._find("there is no line of an audit log", at=(self._name, 0))
+            self._find("there is no line of an audit log", at=(self.name, 0))
         return self.findings
 
     def _look(self, line: Line) -> dict[str, Any]:
@@ -176,7 +172,7 @@ class Check:
         if self._after is not None and after != self._after:
             self._find(f"it goes on from {after}, not from {self._after}")
         if file > 1:
-            self._first = self._name, file
+            self._first = self.name, file
             self._note(f"this is file {file} of its log; those before it are not among these")
 
     def _go_on(self, line: Line, file: int, after: str) -> None:
@@ -227,11 +223,11 @@ class Check:
         self._find(what, at=(broken.file, broken.line))
 
     def _note(self, sentence: str) -> None:
-        self._add(Finding(self._name, self._line, sentence, fault=False))
+        self._add(Finding(self.name, self._line, sentence, fault=False))
 
     def _find(self, sentence: str, at: tuple[str, int] | None = None) -> None:
         self.faults += 1
-        self._add(Finding(*(at or (self._name, self._line)), sentence))
+        self._add(Finding(*(at or (self.name, self._line)), sentence))
 
     def _add(self, finding: Finding) -> None:
         if len(self.findings) < MAX_FINDINGS:

@@ -173,4 +173,4 @@ def _tell(check: Check, *, err: bool = False) -> None:
         click.echo(f"{check.unsaid} more are not shown.", err=err)
     lines = f"{check.lines} line{'s' * (check.lines != 1)}"
     last = f"the last is {check.number}, chain {check.digest}"
-    click.echo(f"{clean(check.last_file)}: {lines}, {last}", err=err)
+    click.echo(f"{clean(check.name)}: {lines}, {last}", err=err)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,7 +63,7 @@ class Output:
         self.partial: dict[str, Any] = {}
         self.endless = False
         self._in_doubt = False
-        self._note: Callable[[str], None] = _to_stderr
+        self._note: Callable[[str], None] = partial(click.echo, err=True)
 
     @property
     def is_watched(self) -> bool:
@@ -238,10 +239,6 @@ class Output:
     def _failed(self, exc: WsrcError, status: int) -> None:
         content = {"error": error_document(exc), "exit_status": status}
         self.document({**self.partial, **content})
-
-
-def _to_stderr(text: str) -> None:
-    click.echo(text, err=True)
 
 
 class _InterruptionError(WsrcError):

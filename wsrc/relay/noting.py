@@ -12,7 +12,7 @@ from typing import Final
 from wsrc.errors import ErrorCode, RefusedError
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
-from wsrc.relay import evidence, positions, queue, rights
+from wsrc.relay import evidence, positions, queue
 from wsrc.relay.effects import Keep
 from wsrc.relay.index import everything
 from wsrc.relay.kept import Change, Kept
@@ -32,15 +32,14 @@ Request = m.SetTags | m.SetComment
 
 
 def ask(state: RelayState, user: UserPeer, request: Request) -> None:
-    """Have a change kept, or refuse it."""
+    """Have a change kept; raises RefusedError if it is not to be."""
     try:
         change = _change(request)
         slot = _found(state, user, request)
         _check_room(state, slot, change)
     except RefusedError as exc:
         evidence.denied(state, user, evidence.NOTES, exc.code, str(exc))
-        state.refuse(user, request.id, exc.code, str(exc))
-        return
+        raise
     state.last_change += 1
     state.pending[state.last_change] = Pending(user, request, slot, change)
     state.effects.append(Keep(state.last_change, identity_of(slot), change))
@@ -100,15 +99,7 @@ def _found(state: RelayState, user: UserPeer, request: Request) -> Slot:
     sees = user.audience.sees if user.audience is not None else everything
     selection = selection_of(request)
     found = state.index.find(selection, sees) or state.places.find(selection, sees)
-    if not found:
-        raise RefusedError(ErrorCode.NO_SUCH_CARD, f"No card here has {selection}.")
-    if len({identity_of(slot) for slot in found}) > 1:
-        why = f"{len(found)} cards have {selection}. {queue.BY_READER}"
-        raise RefusedError(ErrorCode.AMBIGUOUS, why)
-    slot = found[0]
-    if Verb.TAG not in rights.of(user.audience, slot):
-        raise RefusedError(ErrorCode.FORBIDDEN, rights.forbidden(user.principal, Verb.TAG, slot))
-    return slot
+    return queue.the_one(user, Verb.TAG, selection, found)
 
 
 def _check_room(state: RelayState, slot: Slot, change: Change) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, RefusedError
 from wsrc.policy.words import Verb
 from wsrc.principal import Principal
 from wsrc.protocol import messages as m
@@ -43,12 +43,11 @@ MAX_BAN_S = 31_536_000.0
 
 
 def operate(state: RelayState, user: UserPeer, asked: m.Operator, now: float) -> None:
-    """Do what an operator asks for, or refuse it to who is none."""
+    """Do what an operator asks for; raises RefusedError to who is none, or if it cannot be done."""
     if not operators.may_operate(state, user.principal, direct=user.direct):
         why = operators.forbidden(state, user, Verb.ADMIN)
         evidence.refused(state, user, tag_of(asked), why)
-        state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why)
-        return
+        raise RefusedError(ErrorCode.FORBIDDEN, why)
     match asked:
         case m.ListPeers():
             _list_peers(state, user, asked)
@@ -83,7 +82,10 @@ def kept(state: RelayState, number: int, why: str, now: float) -> None:
         state.send(user, ack)
     else:
         assert isinstance(asked, m.Drain)
-        _wait_for_drained(state, user, asked, now)
+        try:
+            _wait_for_drained(state, user, asked, now)
+        except RefusedError as exc:
+            state.refuse(user, asked.id, exc.code, str(exc))
 
 
 def recall(state: RelayState, orders: Iterable[Standing], now: float) -> None:
@@ -167,8 +169,7 @@ def _kick(state: RelayState, user: UserPeer, asked: m.Kick, now: float) -> None:
     peer = state.peers.get(asked.peer) if here else None
     if peer is None:
         why = f"There is no connection {asked.peer} to this run of the server."
-        state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
-        return
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
     leases, why = _leases(peer), _why(asked.why)
     evidence.operated(state, user, "kick", f"{peer.name} (connection {peer.number})", why)
     if asked.end:
@@ -180,20 +181,17 @@ def _kick(state: RelayState, user: UserPeer, asked: m.Kick, now: float) -> None:
 def _ban(state: RelayState, user: UserPeer, asked: m.Ban, now: float) -> None:
     key, for_s, why = key_of(asked.who), asked.for_s, _why(asked.why)
     shown = printable(asked.who, len(asked.who))
-    wrong = None
     if not asked.who.strip() or shown != asked.who or not 0 < for_s <= MAX_BAN_S:
-        wrong = ErrorCode.BAD_MESSAGE, f"Say whom to ban, and for how long: up to {MAX_BAN_S:g} s."
-    elif user in state.roll.of(key):
-        wrong = ErrorCode.FORBIDDEN, f"{shown} is who asks; nobody bans themselves."
+        wrong = f"Say whom to ban, and for how long: up to {MAX_BAN_S:g} s."
+        raise RefusedError(ErrorCode.BAD_MESSAGE, wrong)
+    if user in state.roll.of(key):
+        raise RefusedError(ErrorCode.FORBIDDEN, f"{shown} is who asks; nobody bans themselves.")
     for over in state.bans.pop_over(now):
         order = standing.of_ban(over, state.epoch())
         state.effects.append(Uphold(0, order, drops=True))
     ban = Ban(asked.who, now + for_s, user.name, why)
-    if wrong is None and not state.bans.put(ban, now):
-        wrong = ErrorCode.TOO_MANY, f"{MAX_BANS} bans are in force already; lift some."
-    if wrong is not None:
-        state.refuse(user, asked.id, *wrong)
-        return
+    if not state.bans.put(ban, now):
+        raise RefusedError(ErrorCode.TOO_MANY, f"{MAX_BANS} bans are in force already; lift some.")
     evidence.operated(state, user, "ban", f"{shown} until {state.utc(ban.until)}", why)
     peers = state.roll.of(key)
     for peer in peers:
@@ -230,9 +228,7 @@ def _told(state: RelayState, ban: Ban) -> m.BanInfo:
 def _unban(state: RelayState, user: UserPeer, asked: m.Unban, now: float) -> None:
     ban = state.bans.lift(asked.who, now)
     if ban is None:
-        why = "Nobody is banned by that name or address."
-        state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
-        return
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, "Nobody is banned by that name or address.")
     evidence.operated(state, user, "unban", printable(asked.who, len(asked.who)))
     ordered = Ordered(user, asked, m.UnbanAck(id=asked.id))
     _uphold(state, ordered, standing.of_ban(ban, state.epoch()), drops=True)
@@ -241,14 +237,12 @@ def _unban(state: RelayState, user: UserPeer, asked: m.Unban, now: float) -> Non
 def _drain(state: RelayState, user: UserPeer, asked: m.Drain, now: float) -> None:
     assert asked.id is not None
     peer, why = state.roll.host(asked.host), _why(asked.why)
-    refusal = _not_drained(state, user, asked, peer)
+    _check_drained(state, user, asked, peer)
     name = peer.name if peer is not None else asked.host
-    wish = Drained(name, user.name, why)
-    drained = draining.begin(state, wish, peer) if refusal is None else None
+    drained = draining.begin(state, Drained(name, user.name, why), peer)
     if drained is None:
-        full = ErrorCode.TOO_MANY, f"{draining.MAX_DRAINED} hosts are drained already."
-        state.refuse(user, asked.id, *(refusal or full))
-        return
+        full = f"{draining.MAX_DRAINED} hosts are drained already."
+        raise RefusedError(ErrorCode.TOO_MANY, full)
     evidence.operated(state, user, "drain", f"card host {drained.host}", why)
     _uphold(state, Ordered(user, asked, None), standing.of_host(drained))
 
@@ -260,34 +254,32 @@ def _wait_for_drained(state: RelayState, user: UserPeer, asked: m.Drain, now: fl
     sessions = peer.sessions if peer is not None else 0
     wait_s = min(asked.wait_s, state.limits.wait_max_s)
     if drained is None:
-        state.refuse(user, asked.id, ErrorCode.CANCELLED, draining.not_drained(asked.host))
-    elif (refusal := _not_waited_for(user, asked)) is not None:
-        state.refuse(user, asked.id, *refusal)
-    elif wait_s > 0 and (peer is None or sessions):
+        raise RefusedError(ErrorCode.CANCELLED, draining.not_drained(asked.host))
+    _check_waits(user, asked)
+    if wait_s > 0 and (peer is None or sessions):
         draining.wait(state, drained, user, asked.id, now + wait_s)
     else:
         state.send(user, m.DrainAck(id=asked.id, sessions=sessions))
 
 
-def _not_drained(
+def _check_drained(
     state: RelayState, user: UserPeer, asked: m.Drain, peer: CardPeer | None
-) -> tuple[ErrorCode, str] | None:
-    """Return why a host cannot be drained, or not be waited for."""
+) -> None:
+    """Check that a host can be drained, and be waited for."""
     if peer is None and draining.key_of(asked.host) not in state.drained:
         why = f"No card host is called {printable(asked.host)!r}; `admin peers` has their names."
-        return ErrorCode.NO_SUCH_PEER, why
-    return _not_waited_for(user, asked)
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
+    _check_waits(user, asked)
 
 
-def _not_waited_for(user: UserPeer, asked: m.Drain) -> tuple[ErrorCode, str] | None:
-    """Return why a user cannot wait for the last session of a host."""
+def _check_waits(user: UserPeer, asked: m.Drain) -> None:
+    """Check that a user can wait for the last session of a host."""
     waits = user.drains or {}
     if asked.id in waits:
-        return ErrorCode.REQUEST_IN_FLIGHT, "A drain with this id is not answered yet."
+        raise RefusedError(ErrorCode.REQUEST_IN_FLIGHT, "A drain with this id is not answered yet.")
     if len(waits) >= draining.MAX_WAITS and asked.wait_s > 0:
         why = f"This connection waits for {draining.MAX_WAITS} hosts already."
-        return ErrorCode.TOO_MANY, why
-    return None
+        raise RefusedError(ErrorCode.TOO_MANY, why)
 
 
 def _undrain(state: RelayState, user: UserPeer, asked: m.Undrain, now: float) -> None:
@@ -295,8 +287,7 @@ def _undrain(state: RelayState, user: UserPeer, asked: m.Undrain, now: float) ->
     drained = draining.end(state, asked.host, peer)
     if drained is None:
         why = f"No card host that is drained is called {printable(asked.host)!r}."
-        state.refuse(user, asked.id, ErrorCode.NO_SUCH_PEER, why)
-        return
+        raise RefusedError(ErrorCode.NO_SUCH_PEER, why)
     evidence.operated(state, user, "undrain", f"card host {drained.host}")
     ordered = Ordered(user, asked, m.UndrainAck(id=asked.id))
     _uphold(state, ordered, standing.of_host(drained), drops=True)

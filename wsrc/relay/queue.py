@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from wsrc.card.slot import Share
-from wsrc.errors import ErrorCode
+from wsrc.errors import ErrorCode, RefusedError
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.protocol.conversation import SOON_S
@@ -12,6 +12,7 @@ from wsrc.relay import accounts, draining, evidence, leases, picking, positions,
 from wsrc.relay.index import everything
 from wsrc.relay.records import Lease, LeasePhase, Slot, UserPeer, Waiter
 from wsrc.relay.state import RelayState, TimerKey
+from wsrc.relay.tags import identity_of
 from wsrc.relay.waiting import Line, Round, in_order
 from wsrc.selection import Selection
 
@@ -566,3 +567,17 @@ def _overtakes(state: RelayState, slot: Slot) -> bool:
     """Return whether others wait for a card that is in use; not those who would have any."""
     lines = positions.lines_of(state, slot) if slot.leases else ()
     return any(line.needs is None for line in lines)
+
+
+def the_one(user: UserPeer, verb: Verb, selection: Selection, found: Sequence[Slot]) -> Slot:
+    """Return the one card that was found, if its user may do that; raises RefusedError if not."""
+    if not found:
+        raise RefusedError(ErrorCode.NO_SUCH_CARD, f"No card here has {selection}.")
+    if len({identity_of(slot) for slot in found}) > 1:
+        which = OR_ANY if verb is Verb.RESERVE else BY_READER
+        why = f"{len(found)} cards have {selection}. {which}"
+        raise RefusedError(ErrorCode.AMBIGUOUS, why)
+    slot = found[0]
+    if verb not in rights.of(user.audience, slot):
+        raise RefusedError(ErrorCode.FORBIDDEN, rights.forbidden(user.principal, verb, slot))
+    return slot

@@ -73,7 +73,7 @@ MAX_PENDING: Final = 1_000
 
 
 def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> None:
-    """Answer a request, or refuse it."""
+    """Answer a request; raises RefusedError if it cannot be done."""
     try:
         match asked:
             case m.Reserve():
@@ -84,7 +84,7 @@ def ask(state: RelayState, user: UserPeer, asked: m.Reserving, now: float) -> No
                 _cancel(state, user, asked, now)
     except RefusedError as exc:
         evidence.denied(state, user, evidence.RESERVATION, exc.code, str(exc))
-        state.refuse(user, asked.id, exc.code, str(exc))
+        raise
 
 
 def kept(state: RelayState, number: int, why: str, now: float) -> None:
@@ -357,15 +357,7 @@ def _one(state: RelayState, user: UserPeer, selection: Selection, wanted: Wanted
     """Return the one card that is meant and can be reserved then."""
     sees = user.audience.sees if user.audience is not None else everything
     found = state.index.find(selection, sees)
-    if not found:
-        raise RefusedError(ErrorCode.NO_SUCH_CARD, f"No card here has {selection}.")
-    if len({identity_of(slot) for slot in found}) > 1:
-        why = f"{len(found)} cards have {selection}. {queue.OR_ANY}"
-        raise RefusedError(ErrorCode.AMBIGUOUS, why)
-    slot = found[0]
-    if Verb.RESERVE not in rights.of(user.audience, slot):
-        why = rights.forbidden(user.principal, Verb.RESERVE, slot)
-        raise RefusedError(ErrorCode.FORBIDDEN, why)
+    slot = queue.the_one(user, Verb.RESERVE, selection, found)
     other = precedence.in_the_way(state, identity_of(slot), wanted)
     if other is not None:
         raise RefusedError(ErrorCode.RESERVED, _reserved(slot, other))

@@ -19,12 +19,8 @@ MAX_WHY = 200
 
 
 def revoke(state: RelayState, user: UserPeer, asked: m.Revoke, now: float) -> None:
-    """End the sessions on one card; who waits for it is given it next."""
-    try:
-        selection = selection_of(m.SelectCard(**{kind: getattr(asked, kind) for kind in _KINDS}))
-    except RefusedError as exc:
-        state.refuse(user, asked.id, exc.code, str(exc))
-        return
+    """End the sessions on one card, which who waits for it is given next, or raise RefusedError."""
+    selection = selection_of(m.SelectCard(**{kind: getattr(asked, kind) for kind in _KINDS}))
     slot = _found(state, user, asked, selection)
     if slot is None:
         return
@@ -33,8 +29,7 @@ def revoke(state: RelayState, user: UserPeer, asked: m.Revoke, now: float) -> No
     if not operators.may_revoke(state, user, slot) and not _are_theirs(leases, user):
         why = operators.forbidden(state, user, Verb.REVOKE, slot)
         evidence.refused(state, user, f"revoke of the card {selection}", why)
-        state.refuse(user, asked.id, ErrorCode.FORBIDDEN, why)
-        return
+        raise RefusedError(ErrorCode.FORBIDDEN, why)
     told = tuple(uses.holder(state, lease, now, of_operator=True) for lease in leases)
     place = f"the card {selection}"
     evidence.operated(state, user, "revoke", place, printable(asked.why, MAX_WHY))

@@ -51,15 +51,22 @@ _CANCELLED = m.error(ErrorCode.CANCELLED, "The request was cancelled.")
 def received(
     state: RelayState, user: UserPeer, message: m.Message, text: bytes | None, now: float
 ) -> None:
-    """Act on a message that is in its place."""
+    """Act on a message that is in its place, or refuse what it asks for."""
     judging.keep_up(state, user, now)
+    try:
+        _act(state, user, message, text, now)
+    except RefusedError as exc:
+        state.refuse(user, message.id, exc.code, str(exc))
+
+
+def _act(
+    state: RelayState, user: UserPeer, message: m.Message, text: bytes | None, now: float
+) -> None:
     if isinstance(message, _TEXTS) and _longest(message) > MAX_TEXT:
         why = f"A text of {tag_of(message)!r} has at most {MAX_TEXT} characters."
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
-        return
+        raise RefusedError(ErrorCode.BAD_MESSAGE, why)
     if isinstance(message, m.Selecting) and (wrong := wrong_filter(message.tags or {})) is not None:
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, f"No card has such tags: {wrong}.")
-        return
+        raise RefusedError(ErrorCode.BAD_MESSAGE, f"No card has such tags: {wrong}.")
     match message:
         case m.ListCards() | m.ListReaders() | m.Who() | m.WatchReaders():
             listing.begin(state, user, message, now)
@@ -75,19 +82,16 @@ def received(
             noting.ask(state, user, message)
         case m.Reserve() | m.ListReservations() | m.CancelReservation():
             reserving.ask(state, user, message, now)
-        case _ if not isinstance(message, m.Forwarded):
-            _operate(state, user, message, now)
-        case _:
-            assert isinstance(message, m.Forwarded)
+        case _ if isinstance(message, m.Forwarded):
             command(state, user, message, text, now)
+        case _:
+            _operate(state, user, message, now)
 
 
 def _operate(state: RelayState, user: UserPeer, message: m.Message, now: float) -> None:
     """Do what is an operator's, or what a user who has a card does for another."""
     if state.draining:
-        stopping = ErrorCode.SHUTTING_DOWN, queue.RESTARTS
-        state.refuse(user, message.id, *stopping)
-        return
+        raise RefusedError(ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
     match message:
         case m.Revoke():
             revoking.revoke(state, user, message, now)
@@ -126,32 +130,24 @@ def disconnected(state: RelayState, user: UserPeer, now: float, *, goodbye: bool
 
 def _select(state: RelayState, user: UserPeer, message: m.SelectCard, now: float) -> None:
     if state.draining:
-        state.refuse(user, message.id, ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
-        return
-    try:
-        if message.reservation is not None:
-            message = reserving.claimed(state, user, message, now)
-        selection = selection_of(message)
-    except RefusedError as exc:
-        state.refuse(user, message.id, exc.code, str(exc))
-        return
+        raise RefusedError(ErrorCode.SHUTTING_DOWN, queue.RESTARTS)
+    if message.reservation is not None:
+        message = reserving.claimed(state, user, message, now)
+    selection = selection_of(message)
     full = accounts.no_more_cards(state, user)
     if full is not None:
         evidence.too_many(state, user, message.id, str(selection), full)
         return
     if len(message.protocols) > MAX_PROTOCOLS:
         why = f"At most {MAX_PROTOCOLS} protocols are named."
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
-        return
+        raise RefusedError(ErrorCode.BAD_MESSAGE, why)
     wrong = _unfit(message.seal) or picking.wrong(message)
     if wrong is not None:
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, wrong)
-        return
+        raise RefusedError(ErrorCode.BAD_MESSAGE, wrong)
     then = message.then
     if then is not None and (not _is_id(then.id) or then.id == message.id):
         why = f"The id of 'then' is another than that of 'select_card', from 0 to {MAX_USER_ID}."
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
-        return
+        raise RefusedError(ErrorCode.BAD_MESSAGE, why)
     if message.pick is m.Pick.ANY:
         endings.release_any(state, user, selection, now)
     elif len(found := queue.find(state, user, message, selection)) == 1:
@@ -186,8 +182,7 @@ def _resume(state: RelayState, user: UserPeer, message: m.Resume, now: float) ->
     octets = 0 if secret is None else sum(map(len, (secret.sealed, *secret.certificates)))
     if octets > MAX_SECRET_OCTETS:
         why = f"What comes with a proof has at most {MAX_SECRET_OCTETS} octets."
-        state.refuse(user, message.id, ErrorCode.BAD_MESSAGE, why)
-        return
+        raise RefusedError(ErrorCode.BAD_MESSAGE, why)
     resuming.claim_session(state, user, message, now)
 
 
