@@ -46,10 +46,11 @@ async def test_it_waits_for_what_was_kept_before_and_for_ours_of_the_same_card(
         stores.append(Shared(tmp_path / "state"))
         return stores[0]
 
-    opens = Opens(opened, lambda: True)
+    opens = Opens(opened, lambda: True, tmp_path)
     keeper = StateKeeper(
         opens,
         lambda number, kept, why: said.append((number, kept, why)),
+        lambda number, why: said.append((number, why)),
         lambda number, why: said.append((number, why)),
         lambda identity, kept: said.append((identity, kept)),
     )

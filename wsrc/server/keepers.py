@@ -68,7 +68,7 @@ def keepers(settings: ServerSettings) -> Keepers:
     if settings.state == "nats":
         return _shared(settings)
     folder = state_dir(settings.state_dir, os.environ)
-    opens = Opens(partial(StateStore, folder), partial(is_there, folder))
+    opens = Opens(partial(StateStore, folder), partial(is_there, folder), folder)
     return Keepers(partial(TokenStore, folder), opens)
 
 
@@ -116,10 +116,11 @@ def _shared(settings: ServerSettings) -> Keepers:
     def tokens(_lock_s: float) -> Tokens:
         return SharedTokens(shared)
 
-    def state(lock_s: float) -> State:
-        return SharedNotes(shared, state_dir(settings.state_dir, os.environ), lock_s)
+    def state(_lock_s: float) -> State:
+        return SharedNotes(shared)
 
-    return Keepers(tokens, Opens(state, lambda: True), shared)
+    folder = state_dir(settings.state_dir, os.environ)
+    return Keepers(tokens, Opens(state, lambda: True, folder), shared)
 
 
 def _secret(path: Path) -> bytes:

@@ -2,17 +2,14 @@
 """What servers share, as `Tokens` and `State`: each call waits for the thread that knows it."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Self
 
 from wsrc.protocol.messages import ClientType
-from wsrc.relay.effects import Book, Uphold
+from wsrc.relay.effects import Book
 from wsrc.relay.kept import Change, Kept
 from wsrc.relay.reservations import Booking, Numbering
-from wsrc.relay.standing import Standing
 from wsrc.server.shared_state import SharedState
 from wsrc.server.state import Stored, Told
-from wsrc.server.state_store import StateStore, is_there
 
 
 class SharedTokens:
@@ -79,15 +76,10 @@ class SharedNotes:
 
     Args:
         shared: All that is shared, which has been started.
-        folder: Where what operators order is kept, which is not shared.
-        lock_s: How long a change of that waits for another program that has the file locked.
     """
 
-    def __init__(self, shared: SharedState, folder: Path, lock_s: float) -> None:
+    def __init__(self, shared: SharedState) -> None:
         self._shared = shared
-        self._folder = folder
-        self._lock_s = lock_s
-        self._own: StateStore | None = None
 
     @property
     def numbering(self) -> Numbering:
@@ -96,8 +88,6 @@ class SharedNotes:
 
     def close(self) -> None:
         """Use it no more; who shares it ends that."""
-        if self._own is not None:
-            self._own.close()
 
     def follow(self, told: Told) -> None:
         """Have changes told from now on, those of our own as well, by a thread of its own."""
@@ -118,16 +108,3 @@ class SharedNotes:
     def book(self, changes: Sequence[Book]) -> Mapping[int, str]:
         """Keep reservations, or keep them no more; see `State.book`."""
         return self._shared.run(self._shared.book(changes))
-
-    def orders(self) -> tuple[Standing, ...]:
-        """Return the bans and the drained hosts of this server; see `State.orders`."""
-        return self._opened().orders() if is_there(self._folder) else ()
-
-    def uphold(self, changes: Sequence[Uphold]) -> None:
-        """Keep bans and drained hosts, or keep them no more; see `State.uphold`."""
-        self._opened().uphold(changes)
-
-    def _opened(self) -> StateStore:
-        if self._own is None:
-            self._own = StateStore(self._folder, self._lock_s)
-        return self._own

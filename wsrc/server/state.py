@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, Self
 
 from wsrc.protocol.messages import ClientType
-from wsrc.relay.effects import Book, Uphold
+from wsrc.relay.effects import Book
 from wsrc.relay.kept import Change, Kept
 from wsrc.relay.reservations import Booking, Numbering
-from wsrc.relay.standing import Standing
 
 NOT_WRITTEN: Final = "The server could not write it, and its log says why. Ask its operator."
 
@@ -88,11 +87,7 @@ now, what users noted or its reservations.
 
 
 class State(Protocol):
-    """
-    What users noted of cards, and reservations, of one server or of several that share it.
-
-    What operators ordered is that of one server.
-    """
+    """What users noted of cards, and reservations, of one server or of several that share it."""
 
     @property
     def numbering(self) -> Numbering:
@@ -131,12 +126,4 @@ class State(Protocol):
         Returns:
             By the numbers of changes, why they were not made; others were.
         """
-        ...
-
-    def orders(self) -> tuple[Standing, ...]:
-        """Return the bans and the drained hosts that are kept, in the order they were said in."""
-        ...
-
-    def uphold(self, changes: Sequence[Uphold]) -> None:
-        """Keep bans and drained hosts, or keep them no more, in one step and in their order."""
         ...

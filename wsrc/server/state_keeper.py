@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from wsrc.errors import ConfigError
@@ -21,6 +22,7 @@ from wsrc.relay.kept import Kept
 from wsrc.relay.recalled import Recalled
 from wsrc.relay.reservations import Booking
 from wsrc.server.state import NOT_WRITTEN, State
+from wsrc.server.state_store import StateStore, is_there
 
 _log = logging.getLogger(__name__)
 
@@ -49,11 +51,13 @@ class Opens(NamedTuple):
     Where the state is.
 
     `open` returns it, within so many seconds that it may be locked; `is_there` whether anything
-    may be in it, without which nothing is opened before something is to be kept.
+    may be in it, without which nothing is opened before something is to be kept. `folder` has what
+    operators order, which is never shared.
     """
 
     open: Callable[[float], State]
     is_there: Callable[[], bool]
+    folder: Path
 
 
 class StateKeeper:
@@ -83,6 +87,7 @@ class StateKeeper:
         self._loop = asyncio.get_running_loop()
         self._is_recalled = False
         self._store: State | None = None
+        self._orders: StateStore | None = None
         self._thread = ThreadPoolExecutor(1, "state")
         self._changes: asyncio.Queue[Asked] = asyncio.Queue(MOST)
         self._task: asyncio.Task[None] | None = None
@@ -112,9 +117,9 @@ class StateKeeper:
                 _log.warning("%d changes of notes, reservations and orders are not kept", lost)
             self._task.cancel()
             await asyncio.wait([self._task])
-        store = self._store
-        if store is not None:
-            self._thread.submit(store.close)
+        for store in (self._store, self._orders):
+            if store is not None:
+                self._thread.submit(store.close)
         self._thread.shutdown(wait=False)
 
     def keep(self, change: Asked) -> None:
@@ -194,7 +199,7 @@ class StateKeeper:
         upheld = [each for each in changes if isinstance(each, Uphold)]
         done: dict[int, Kept | str] = {}
         if upheld:
-            self._opened().uphold(upheld)
+            self._ordered().uphold(upheld)
         if booked:
             done.update(self._opened().book(booked))
         if noted:
@@ -203,7 +208,13 @@ class StateKeeper:
 
     def _recall(self) -> Recalled:
         store = self._opened()
-        return Recalled(store.notes(), *store.bookings(), store.numbering, store.orders())
+        orders = self._ordered().orders() if is_there(self._opens.folder) else ()
+        return Recalled(store.notes(), *store.bookings(), store.numbering, orders)
+
+    def _ordered(self) -> StateStore:
+        if self._orders is None:
+            self._orders = StateStore(self._opens.folder, LOCK_S)
+        return self._orders
 
     def _opened(self) -> State:
         if self._store is None:

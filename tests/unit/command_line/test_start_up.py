@@ -24,7 +24,6 @@ SHARED = {
     "wsrc.command_line.completion",
     "wsrc.command_line.entry",
     "wsrc.command_line.groups",
-    "wsrc.command_line.holding",
     "wsrc.command_line.invocation",
     "wsrc.command_line.program",
     "wsrc.command_line.script",

@@ -35,9 +35,11 @@ def reserve(user: Peer, *given: Any, **fields: Any) -> str:
     return user.ask(wish(*given, **fields), m.ReserveAck).token
 
 
-def states(user: Peer) -> dict[int, str]:
+def states(world: World, user: Peer) -> dict[int, str]:
+    """Return the states of reservations, by the order in which they were made."""
     ack = user.ask(m.ListReservations(id=91), m.ListReservationsAck)
-    return {each.number: str(each.state) for each in ack.reservations}
+    made = {booking.shown: number for number, booking in world.bookings.items()}
+    return {made[each.number]: str(each.state) for each in ack.reservations}
 
 
 def refused(user: Peer, request: m.Message) -> ErrorCode:
@@ -50,7 +52,7 @@ def test_one_of_a_lower_priority_gives_way_and_has_its_card_again() -> None:
     token = reserve(ida, 2000.0)
     assert refused(bob, wish(2050.0)) is ErrorCode.RESERVED
     reserve(bob, 2050.0, 1)
-    assert states(ida) == {1: "gave_way", 2: "coming"}
+    assert states(world, ida) == {1: "gave_way", 2: "coming"}
     error = ida.refused(m.SelectCard(id=1, reservation=token))
     assert code_of(error) is ErrorCode.RESERVED
     assert "gave way to one of a higher priority" in error.message
@@ -62,7 +64,7 @@ def test_one_of_a_lower_priority_gives_way_and_has_its_card_again() -> None:
     assert world.bookings[1].gave_way
     world.pass_time(1020.0)  # its time has begun, and the card is nobody's
     bob.ask(m.SelectCard(id=2, iccid=ONE), m.SelectCardAck)
-    bob.ask(m.CancelReservation(id=3, number=2), m.CancelReservationAck)
+    bob.ask(m.CancelReservation(id=3, number=world.bookings[2].shown), m.CancelReservationAck)
     world.pass_time(0)
     assert not world.bookings[1].gave_way
     assert bob.one(m.SessionEnded).code is ErrorCode.RESERVED
@@ -77,10 +79,10 @@ def test_what_gave_way_is_known_after_a_restart() -> None:
     world.start()
     world.card(reader("r0", ONE))
     ida = world.user(who="ida")
-    assert states(ida) == {1: "gave_way", 2: "coming"}
+    assert states(world, ida) == {1: "gave_way", 2: "coming"}
     assert refused(ida, m.SelectCard(id=1, reservation=token)) is ErrorCode.RESERVED
     world.pass_time(1200.0)
-    assert states(ida) == {}
+    assert states(world, ida) == {}
     assert world.bookings == {}
 
 
@@ -90,7 +92,7 @@ def test_an_equal_or_a_higher_one_does_not_give_way(priority: int) -> None:
     ida, bob = world.user(who="ida"), world.user(who="bob")
     reserve(ida, 2000.0, priority)
     assert refused(bob, wish(2000.0, 1)) is ErrorCode.RESERVED
-    assert states(ida) == {1: "coming"}
+    assert states(world, ida) == {1: "coming"}
 
 
 def test_one_that_has_begun_or_whose_card_was_taken_does_not_give_way() -> None:
@@ -110,13 +112,13 @@ def test_of_any_card_one_that_nobody_has_reserved_comes_before_one_that_is_outra
     ida, bob = world.user(who="ida"), world.user(who="bob")
     token = reserve(ida, 2000.0, pick=m.Pick.ANY)
     reserve(bob, 2000.0, 5, pick=m.Pick.ANY)
-    assert set(states(ida).values()) == {"coming"}
+    assert set(states(world, ida).values()) == {"coming"}
     reserve(bob, 2000.0, 4, pick=m.Pick.ANY)
-    assert states(ida) == {1: "gave_way", 2: "coming", 3: "coming"}
-    bob.ask(m.CancelReservation(id=1, number=2), m.CancelReservationAck)
-    assert states(ida)[1] == "gave_way"  # its card is another's; any other is given for it
+    assert states(world, ida) == {1: "gave_way", 2: "coming", 3: "coming"}
+    bob.ask(m.CancelReservation(id=1, number=world.bookings[2].shown), m.CancelReservationAck)
+    assert states(world, ida)[1] == "gave_way"  # its card is another's; any other is given for it
     ida.ask(m.SelectCard(id=2, reservation=token), m.SelectCardAck)
-    assert states(ida)[1] == "taken"
+    assert states(world, ida)[1] == "taken"
 
 
 def test_many_that_are_short_do_not_give_way_to_one_that_is_long() -> None:
@@ -126,7 +128,7 @@ def test_many_that_are_short_do_not_give_way_to_one_that_is_long() -> None:
         reserve(ida, 2000.0 + 10 * number, for_s=10.0)
     assert refused(bob, wish(2000.0, 9, for_s=1000.0)) is ErrorCode.RESERVED
     reserve(bob, 2000.0, 9, for_s=10.0 * precedence.MOST)
-    assert sorted(states(bob).values()) == ["coming"] * 2 + ["gave_way"] * precedence.MOST
+    assert sorted(states(world, bob).values()) == ["coming"] * 2 + ["gave_way"] * precedence.MOST
 
 
 def test_what_is_not_written_makes_no_way() -> None:
@@ -138,7 +140,7 @@ def test_what_is_not_written_makes_no_way() -> None:
     world.keep("The disk is full.")  # that the first gave way
     world.keep("The disk is full.")
     assert code_of(bob.one(m.Error)) is ErrorCode.NOT_KEPT
-    assert states(ida) == {1: "coming"}
+    assert states(world, ida) == {1: "coming"}
 
 
 @pytest.mark.parametrize("priority", [-1, 10])
@@ -179,4 +181,4 @@ def test_a_quota_says_how_long_and_with_which_priority() -> None:
     assert refused(bob, wish(3000.0, 1)) is ErrorCode.FORBIDDEN
     reserve(bob, 3000.0, for_s=5000.0)
     reserve(root, 2000.0, 9)
-    assert states(root)[1] == "gave_way"
+    assert states(world, root)[1] == "gave_way"
