@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.shared import TROUBLES, Kept, in_thread
+from tests.support.shared import TROUBLES, Kept, in_thread, is_up_to_date
 from tests.support.tokens import now
-from tests.support.world import World, running, uicc
+from tests.support.world import World, running, uicc, until
 from wsrc.card.slot import Pick
 from wsrc.command_line.program import run
 from wsrc.errors import ErrorCode, LocalProtocolError, RefusedError
@@ -156,6 +156,7 @@ async def test_what_cannot_be_written_is_not_reserved_and_then_it_is(
                 await user.cancel_reservation(made.reservation.number)
         async with user.select(iccid=ONE):
             assert len(await user.reservations()) == 1
+        await until(lambda: is_up_to_date(world.app))
         assert (await user.reserve(60, iccid=ONE)).token
 
 

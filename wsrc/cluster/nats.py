@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The carrier over NATS: one connection at a time, to any of several servers, for ever."""
 
+# Longer than the aim: a connection, and what survives it, are one thing to whoever carries by it.
+
 import asyncio
 import logging
 import random

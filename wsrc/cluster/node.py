@@ -97,8 +97,7 @@ class Node(Relay):
         self._handover = Handover(joined.host, self._beyond.carry)
         self._known: dict[int, Known] = {}
         self._accounts: dict[int, str] = {}
-        home = super()._user_said
-        beyond = self._state, self._beyond
+        beyond, home = (self._state, self._beyond), super()._user_said
         self._abroad = Abroad(*beyond, self._arrival, home, self._is_over)
         self._beyond.enter = self._abroad.arrives
         self._lists = Lists(*beyond, home)

@@ -3,7 +3,6 @@
 
 # Longer than the aim: one test for each rule.
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,34 +10,14 @@ import pytest
 from tests.support.policies import granting, rule
 from tests.support.relay_clients import Peer
 from tests.support.relay_world import World, code_of, reader
+from tests.support.reserving import ONE, TWO, at, bench, listed, number_of, reserve
 from wsrc.audit import events
 from wsrc.card.slot import Share
 from wsrc.errors import ErrorCode
 from wsrc.policy.words import Verb
 from wsrc.protocol import messages as m
 from wsrc.relay import reservations, reserving
-from wsrc.relay.reservations import GRACE_S, NEWS, Booking, digest_of, shown_of
-
-ONE, TWO = "8988211000000430010", "8988211000000430028"
-
-
-def at(utc: float) -> str:
-    return datetime.fromtimestamp(utc, UTC).isoformat()
-
-
-def bench(**limits: float) -> World:
-    """Make a world in whose time it is as many seconds since 1970 as have passed."""
-    world = World(**limits)
-    world.card(reader("r1", ONE), reader("r2", TWO))
-    return world
-
-
-def reserve(user: Peer, begins: float | None = None, for_s: float = 100.0, **which: Any) -> str:
-    """Reserve a card; return the token."""
-    which = which or {"iccid": ONE}
-    when = None if begins is None else at(begins)
-    ack = user.ask(m.Reserve(id=90, begins=when, for_s=for_s, **which), m.ReserveAck)
-    return ack.token
+from wsrc.relay.reservations import GRACE_S
 
 
 def refused(user: Peer, request: m.Message) -> ErrorCode:
@@ -50,15 +29,6 @@ def has(user: Peer, id_: int, **which: Any) -> str:
     session = user.ask(m.SelectCard(id=id_, **which), m.SelectCardAck).session
     assert session is not None
     return session
-
-
-def listed(user: Peer) -> tuple[m.ReservationInfo, ...]:
-    found = user.ask(m.ListReservations(id=91), m.ListReservationsAck).reservations
-    return tuple(sorted(found, key=lambda each: each.begins))
-
-
-def number_of(token: str) -> int:
-    return shown_of(digest_of(token))
 
 
 def test_from_the_beginning_the_card_is_given_to_the_token_alone() -> None:
@@ -425,78 +395,6 @@ def test_a_cancel_leaves_who_took_the_card_with_it() -> None:
     assert bob.next(m.SelectCardAck).id == 1
 
 
-def test_a_list_has_what_may_be_listed_and_names_who() -> None:
-    may = [rule("ida", [Verb.USE, Verb.RESERVE]), rule("bob", [Verb.USE], label="other")]
-    world = World(policy=granting(*may, hosts=[rule("*")]))
-    world.card(reader("r1", ONE), reader("r2", TWO, label="other"), who="farm")
-    ida, bob = world.user(who="ida", direct=False), world.user(who="bob", direct=False)
-    first, second = number_of(reserve(ida)), number_of(reserve(ida, begins=9000.0, iccid=TWO))
-    assert [(each.number, each.own) for each in listed(ida)] == [(first, True), (second, True)]
-    (seen,) = listed(bob)
-    assert (seen.number, seen.holder, seen.own) == (second, "ida (a user)", False)
-    assert seen.state is m.ReservationState.COMING
-
-
-def test_a_change_is_noticed_by_whose_it_is_who_sees_the_card_and_operators() -> None:
-    may = [
-        rule("root", list(Verb)),
-        rule("ida", [Verb.USE, Verb.RESERVE]),
-        rule("bob", [Verb.LIST], label="other"),
-        rule("eve", [Verb.USE], label="none"),
-    ]
-    world = World(policy=granting(*may, hosts=[rule("*")]))
-    card = world.card(reader("r1", ONE), reader("r2", TWO, label="other"), who="farm")
-    users = {who: world.user(who=who, direct=False) for who in ("root", "ida", "bob", "eve")}
-    seen = dict.fromkeys(users, 0)
-
-    def who_noticed() -> set[str]:
-        told = {}
-        for who, user in users.items():
-            seen[who], told[who] = world.relay.bulletin.reservations_since(user.number, seen[who])
-        return {who for who, noticed in told.items() if noticed}
-
-    assert who_noticed() == set()
-    reserve(users["ida"], for_s=100.0)
-    assert who_noticed() == {"root", "ida"}
-    assert who_noticed() == set()
-    reserve(users["ida"], begins=1500.0, for_s=1000.0, iccid=TWO)
-    assert who_noticed() == {"root", "ida", "bob"}
-    world.pass_time(101.0)
-    assert who_noticed() == {"root", "ida"}
-    world.pass_time(449.0)
-    assert who_noticed() == {"root", "ida", "bob"}
-    card.leave()
-    world.pass_time(1000.0)
-    assert who_noticed() == {"root", "ida"}
-    assert world.relay.bulletin.reservations_since(card.number, 0)[1] is False
-
-
-def test_where_more_changed_than_is_known_everybody_looks_again() -> None:
-    world = World(policy=granting(rule("eve", [Verb.USE], label="none"), hosts=[rule("*")]))
-    world.card(reader("r1", ONE), who="farm")
-    user, eve = world.user(direct=True), world.user(who="eve", direct=False)
-    table = world.relay._state.reservations
-    before, _ = world.relay.bulletin.reservations_since(eve.number, 0)
-    booking = Booking(1, b"", "", "", f"iccid {ONE}", 0.0, 1.0)
-    for _ in range(NEWS):
-        table.note(booking)
-    assert world.relay.bulletin.reservations_since(eve.number, before)[1] is False
-    table.note(booking)
-    assert world.relay.bulletin.reservations_since(eve.number, before)[1] is True
-    assert user.inbox == []
-
-
-def test_what_any_card_was_asked_for_by_is_told_to_whose_it_is_and_operators() -> None:
-    may = [rule("root", list(Verb)), rule("ida", [Verb.USE, Verb.RESERVE]), rule("bob", [Verb.USE])]
-    world = World(policy=granting(*may, hosts=[rule("*")]))
-    world.card(reader("r1", ONE, tags={"kind": "test"}), who="farm")
-    root, ida, bob = (world.user(who=who, direct=False) for who in ("root", "ida", "bob"))
-    reserve(ida, pick=m.Pick.ANY, tags={"kind": "test"})
-    reserve(ida, begins=9000.0, iccid=ONE)
-    wishes = [[each.wish for each in listed(user)] for user in (root, ida, bob)]
-    assert wishes == [["any with tag kind=test", None]] * 2 + [[None, None]]
-
-
 def test_one_principal_has_so_many_and_what_is_over_counts_no_more() -> None:
     world = bench(max_reservations_per_principal=2)
     ida, bob = world.user(who="ida"), world.user(who="bob")
@@ -506,36 +404,6 @@ def test_one_principal_has_so_many_and_what_is_over_counts_no_more() -> None:
     reserve(bob, iccid=TWO)
     world.pass_time(11.0)
     reserve(ida, for_s=10.0)
-
-
-def test_many_are_listed_in_pages() -> None:
-    world = bench()
-    ida = world.user(who="ida")
-    for number in range(reserving.PAGE + 1):
-        reserve(ida, begins=5000.0 + 10 * number, for_s=10.0)
-    page = ida.ask(m.ListReservations(id=1), m.ListReservationsAck)
-    assert (len(page.reservations), page.next) == (reserving.PAGE, page.reservations[-1].number)
-    rest = ida.ask(m.ListReservations(id=1, after=page.next or 0), m.ListReservationsAck)
-    begins = {each.begins for each in (*page.reservations, *rest.reservations)}
-    assert len(begins) == reserving.PAGE + 1
-    assert (len(rest.reservations), rest.next) == (1, None)
-
-
-def test_13_numbers_and_pages_of_reservations_tell_nothing_of_those_of_hidden_cards() -> None:
-    told: list[object] = []
-    may = [rule("ida", [Verb.RESERVE], label="x"), rule("bob", [Verb.RESERVE], label="y")]
-    for others in (0, 700):
-        world = World(policy=granting(*may, hosts=[rule("*")]), max_reservations_per_principal=999)
-        world.card(reader("r1", ONE, label="x"), reader("r2", TWO, label="y"), who="farm")
-        ida, bob = world.user(who="ida", direct=False), world.user(who="bob", direct=False)
-        tokens = [reserve(bob, begins=9000.0, iccid=TWO)]
-        for number in range(others):
-            reserve(ida, begins=5000.0 + 10 * number, for_s=10.0)
-        tokens.append(reserve(bob, begins=99_000.0, iccid=TWO))
-        page = bob.ask(m.ListReservations(id=1), m.ListReservationsAck)
-        assert {each.number for each in page.reservations} == set(map(number_of, tokens))
-        told.append((page.next, [each.begins for each in listed(bob)]))
-    assert told[0] == told[1]
 
 
 def test_no_two_reservations_have_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
