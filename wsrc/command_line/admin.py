@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from wsrc.command_line.groups import Leading, shared_options
 from wsrc.command_line.invocation import MAX_NAMED, Exit, Invocation, user_command
-from wsrc.command_line.listing import Time
+from wsrc.command_line.listing import Time, tell_missing, undone
 from wsrc.command_line.spans import Span
 from wsrc.errors import AmbiguousCardError, ErrorCode, RefusedError
 
@@ -36,15 +36,13 @@ def peers(call: Invocation) -> None:
         documents = [_document(each) for each in found.peers]
         drained = [asdict(each) for each in found.drained]
         document = {"instance": found.instance, "peers": documents, "drained": drained}
-        call.output.document(_undone(document, found.unanswered))
+        call.output.document(document | undone(found.unanswered))
         return
     call.output.grid(_TITLES, [_peer_row(each, call.output.time) for each in found.peers])
     for each in found.drained:
         why = f": {each.why}" if each.why else ""
         call.output.note(f"Card host {each.host} is drained by {each.by}{why}.")
-    if found.unanswered:
-        servers = ", ".join(found.unanswered)
-        call.output.note(f"Without those of {servers}: no answer, or we may not see them.")
+    tell_missing(call.output, found.unanswered)
 
 
 @user_command(
@@ -94,7 +92,7 @@ def unban(call: Invocation, who: str) -> None:
     """Let somebody in again."""
     with call.client() as client:
         unanswered = client.admin.unban(who)
-    document = _undone({"unbanned": who}, unanswered)
+    document = {"unbanned": who, **undone(unanswered)}
     call.output.done(document, f"{who} is let in again{_not_at(unanswered)}.")
 
 
@@ -206,10 +204,6 @@ def _peer_row(peer: "PeerInfo", shown: Time) -> tuple[str, ...]:
 def _not_at(servers: "Sequence[str]") -> str:
     """Return at which servers of a cluster something was not done, if any."""
     return f", but for {', '.join(servers)}: no answer, or refused" if servers else ""
-
-
-def _undone(document: dict[str, Any], servers: "Sequence[str]") -> dict[str, Any]:
-    return document | ({"unanswered": list(servers)} if servers else {})
 
 
 def _document(what: "PeerInfo | BanInfo") -> dict[str, Any]:

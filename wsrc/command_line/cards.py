@@ -2,7 +2,7 @@
 """Commands that look at cards and leave them alone: `list`, `info`, `watch`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -63,11 +63,14 @@ def list_(call: Invocation, which: Filters, *, columns: str | None, wide: bool) 
     output = call.output
     names = listing.columns_of(columns) if columns is not None else None
     with call.client() as client:
-        cards = listing.in_order(client.list_cards(**which))
+        found = client.list_cards(**which)
+    cards, missing = listing.in_order(found), found.unanswered
     call.saw(*cards[: listing.MOST_SEEN])
     if output.as_json:
-        output.document({"cards": [card_document(card) for card in cards]})
+        document: dict[str, Any] = {"cards": [card_document(card) for card in cards]}
+        output.document(document | listing.undone(missing))
         return
+    listing.tell_missing(output, missing)
     if names is not None and not output.is_watched:
         for card in cards:
             output.fields(listing.values(card, names, output.time))

@@ -3,8 +3,9 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from wsrc.command_line.output import eids, holders, leases, state_text
+from wsrc.command_line.output import Output, eids, holders, leases, state_text
 from wsrc.command_line.table import Cell
 from wsrc.errors import LocalProtocolError
 from wsrc.protocol.messages import CardInfo, CardState
@@ -126,3 +127,15 @@ def _host(card: CardInfo) -> str:
 def _identities(card: CardInfo) -> Cell:
     known = [card.identities.iccid or "", *eids(card)]
     return [each for each in known if each] or card.identities.atr or ""
+
+
+def undone(servers: Sequence[str]) -> dict[str, Any]:
+    """Return what a document says of the servers of a cluster that did not answer, if any."""
+    return {"unanswered": list(servers)} if servers else {}
+
+
+def tell_missing(output: Output, servers: Sequence[str]) -> None:
+    """Say whose part of a list is missing, if any, where no document has said so."""
+    if servers and not output.as_json:
+        names = ", ".join(servers)
+        output.note(f"Without those of {names}: no answer, or we may not see them.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsrc.command_line.invocation import Invocation, card_options, user_command
+from wsrc.command_line.listing import tell_missing, undone
 from wsrc.errors import LocalProtocolError
 from wsrc.protocol.codec import encode
 from wsrc.protocol.messages import Message, ReaderView, list_change, state_change
@@ -90,12 +91,14 @@ def _show_all(call: Invocation, snapshot: "ReaderSnapshot") -> None:
     rows = [_row(reader) for reader in snapshot.readers]
     told = _snapshot_document(snapshot)
     call.output.listed(told, titles, rows, "No reader is there.")
+    tell_missing(call.output, snapshot.unanswered)
 
 
 def _snapshot_document(snapshot: "ReaderSnapshot") -> dict[str, Any]:
     return {
         **snapshot.mark._asdict(),
         "readers": [reader_document(reader) for reader in snapshot.readers],
+        **undone(snapshot.unanswered),
     }
 
 

@@ -13,7 +13,7 @@ from wsrc.command_line.invocation import (
     require_selection,
     user_command,
 )
-from wsrc.command_line.listing import Time
+from wsrc.command_line.listing import Time, tell_missing, undone
 from wsrc.command_line.output import card_document, state_text
 from wsrc.command_line.spans import span_text
 from wsrc.command_line.table import Cell
@@ -48,8 +48,9 @@ def who(call: Invocation, which: Filters, free: bool, busy: bool, holder: str | 
         uses = client.who(free=free, busy=busy, holder=holder, **which)
     chosen = which or free or busy or holder is not None
     nothing = "No card is there that matches." if chosen else "No card is there."
-    told = {"cards": [_document(use) for use in uses]}
+    told = {"cards": [_document(use) for use in uses], **undone(uses.unanswered)}
     call.output.listed(told, _TITLES, [_row(use, call.output.time) for use in uses], nothing)
+    tell_missing(call.output, uses.unanswered)
 
 
 @user_command(

@@ -34,6 +34,7 @@ from wsrc.user_client.core import arguments
 from wsrc.user_client.core.connection import Connection
 from wsrc.user_client.core.feeds import CardEvent, CardEvents
 from wsrc.user_client.core.following import Then
+from wsrc.user_client.core.listed import Listed, missing
 from wsrc.user_client.core.requests import bounded_wait
 from wsrc.user_client.core.seals import Granted, SealedWith, Seals
 from wsrc.user_client.core.transacting import CardSession
@@ -294,7 +295,7 @@ class Client(OperatorCalls):
         """
         self._connection.check()
 
-    async def list_cards(self, **filters: Unpack[Filters]) -> list[CardInfo]:
+    async def list_cards(self, **filters: Unpack[Filters]) -> Listed[CardInfo]:
         """
         Return the cards that all filters match.
 
@@ -304,7 +305,10 @@ class Client(OperatorCalls):
         request = m.ListCards(**arguments.filters(filters))
         await self._known(request)
         pages = await self._connection.requests.pages(request, self._timeout_s)
-        return [card for page in pages if isinstance(page, m.ListCardsAck) for card in page.cards]
+        acks = [page for page in pages if isinstance(page, m.ListCardsAck)]
+        found = Listed(card for page in acks for card in page.cards)
+        found.unanswered = missing(acks)
+        return found
 
     def select(  # noqa: PLR0913 - keywords, each a choice of the user's
         self,

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar, Unpack
 from wsrc.protocol import messages as m
 from wsrc.protocol.messages import BanInfo, CardUse, DrainedHost, HolderInfo, PeerInfo
 from wsrc.user_client.core import arguments
+from wsrc.user_client.core.listed import Listed, missing
 from wsrc.user_client.core.requests import Requests
 from wsrc.user_client.naming import Filters
 from wsrc.user_client.reserving import ReservationCalls
@@ -38,7 +39,7 @@ class OperatorCalls(ReservationCalls):
         busy: bool = False,
         holder: str | None = None,
         **filters: Unpack[Filters],
-    ) -> list[CardUse]:
+    ) -> Listed[CardUse]:
         """
         Return who has the cards that all filters match, and who waits for them.
 
@@ -59,7 +60,10 @@ class OperatorCalls(ReservationCalls):
             **arguments.filters(filters),
         )
         pages = await self._connection.requests.pages(request, self._timeout_s)
-        return [use for page in pages if isinstance(page, m.WhoAck) for use in page.cards]
+        acks = [page for page in pages if isinstance(page, m.WhoAck)]
+        found = Listed(use for page in acks for use in page.cards)
+        found.unanswered = missing(acks)
+        return found
 
     async def revoke(
         self, *, why: str = "", holder: str | None = None, **which: Unpack[Filters]

@@ -29,10 +29,16 @@ class ReaderMark(NamedTuple):
 
 
 class ReaderSnapshot(NamedTuple):
-    """All readers as they are at `mark`; whatever was known before is void."""
+    """
+    All readers as they are at `mark`; whatever was known before is void.
+
+    `unanswered` names the servers of a cluster whose readers are missing, for they did not answer
+    in time.
+    """
 
     readers: tuple[ReaderView, ...]
     mark: ReaderMark
+    unanswered: tuple[str, ...] = ()
 
 
 class ReaderChange(NamedTuple):
@@ -67,6 +73,7 @@ class ReaderFeed:
         self._instance: str | None = None
         self._seq = 0
         self._partial: dict[int, ReaderView] | None = None
+        self._missing: dict[str, None] = {}
         self._held: list[Notification | ReaderMark] = []
         self._unread: deque[ReaderNews | Notification | ReaderMark] = deque()
         self._wake = asyncio.Event()
@@ -78,9 +85,10 @@ class ReaderFeed:
             case m.WatchReadersAck():
                 self._instance, self._seq = message.instance, message.seq
                 if message.readers is not None:
-                    self._partial = {}
+                    self._partial, self._missing = {}, {}
                     self._page(message.readers, message.next)
             case m.ListReadersAck() if self._partial is not None:
+                self._missing.update(dict.fromkeys(message.unanswered))
                 self._page(message.readers, message.next)
             case m.Error(id=None, code=ErrorCode.FORBIDDEN) if self._instance is not None:
                 self._finish(RefusedError(ErrorCode.FORBIDDEN, message.message))
@@ -128,7 +136,8 @@ class ReaderFeed:
         self.after = after
         if after is None:
             whole, self._partial = self._partial, None
-            self._tell(ReaderSnapshot(tuple(whole[number] for number in sorted(whole)), self._mark))
+            there = tuple(whole[number] for number in sorted(whole))
+            self._tell(ReaderSnapshot(there, self._mark, tuple(self._missing)))
             for news in self._held:
                 self._tell(news)
 

@@ -17,6 +17,7 @@ from wsrc.user_client.core.feeds import (
     ReaderNews,
     ReaderSnapshot,
 )
+from wsrc.user_client.core.listed import missing
 from wsrc.user_client.naming import Filters
 
 
@@ -42,7 +43,8 @@ class ReaderCalls:
         await self._known(m.ListReaders(**filters))
         pages = await self._listed(m.ListReaders(**filters))
         readers = tuple(reader for page in pages for reader in page.readers)
-        return ReaderSnapshot(readers, ReaderMark(pages[0].instance, pages[0].seq))
+        mark = ReaderMark(pages[0].instance, pages[0].seq)
+        return ReaderSnapshot(readers, mark, missing(pages))
 
     async def set_tags(
         self,
