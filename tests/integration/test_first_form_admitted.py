@@ -20,11 +20,12 @@ from tests.support.raw_peer import LIMIT_S as CONNECT_S
 from tests.support.tokens import TokenWorld, running_with_tokens
 from tests.support.world import until
 from wsrc.errors import ConfigError, ConnectionLostError
+from wsrc.net.addresses import is_in
 from wsrc.net.dial import dial
 from wsrc.net.tls import client_context
 from wsrc.principal import Principal, is_name
 from wsrc.protocol.messages import ClientType
-from wsrc.server.admission import _is_in, account_of
+from wsrc.server.admission import account_of
 from wsrc.settings.load import ServerSettings
 from wsrc.tokens import made_of
 
@@ -223,7 +224,7 @@ def test_13_addresses_are_compared_in_both_families(address: str, inside: bool) 
         no_tls=True, tokens=True, first_form_from=("10.0.0.0/8", "fd00::/16", "192.0.2.7")
     )
     networks = [ip_network(each) for each in settings.first_form_from]
-    assert _is_in(address, networks) is inside
+    assert is_in(address, networks) is inside
 
 
 def test_13_all_addresses_of_one_network_of_ipv6_are_one_user() -> None:

@@ -45,9 +45,10 @@ async def test_the_examples_run_as_they_stand(certificates: Certificates, tmp_pa
         assert '{"response":"988812010000400310f0","sw":"9000","meaning":"done"}' in said
         await until(lambda: world.counts["sessions"] == 0)
         api = f"api=http://{at}/api/v1\n"
-        said = await run(api + reserve)
+        said = await run(api + reserve + 'echo "of $number"; curl -s "$api/reservations"\n')
         assert f'"eids":["{EUICC}"]' in said
-        assert '"number":1' in said
+        assert re.search(r'"number":(\d{6}).*"state":"taken".*}of \1\n', said, re.DOTALL)
+        assert said.endswith('{"reservations":[]}')
         assert '"state":"taken"' in said
         events = await run(follow.replace("localhost:4222", at))
         assert "event: snapshot" in events

@@ -154,7 +154,7 @@ async def test_a_reservation_has_its_card_in_the_reader(world: World) -> None:
     await world.host([uicc(ONE), uicc(TWO)])
     of = await booked(world, iccid=TWO)
     async with shown(world, of) as one:
-        assert one.seen.name == b"WSRC reservation 1 00 00"
+        assert one.seen.name == f"WSRC reservation {of.info.number} 00 00".encode()
         assert one.iccid == TWO
         session = await one.source.open(b"")
         with pytest.raises(CardBusyError, match="with this token already"):

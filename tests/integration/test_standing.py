@@ -107,7 +107,7 @@ async def test_orders_of_a_state_that_may_only_be_read_are_in_force(
     async with running(certificates, state_dir=folder) as world:
         keeper = world.app._state
         assert keeper is not None
-        await keeper._do(lambda: keeper._opened()._database.execute("PRAGMA query_only = 1"))  # type: ignore[union-attr]
+        await keeper._do(lambda: keeper._ordered()._database.execute("PRAGMA query_only = 1"))
         boss = await world.user("boss")
         assert await in_force(boss.admin) == {"bench"}
         with pytest.raises(RefusedError, match=r"^The cards of bench can be had until"):

@@ -55,7 +55,9 @@ _SHAPES = {
     ),
     "seed of a NATS user": re.compile(r"\bSUA[A-Z2-7]{55}\b"),
     "secret of a session": re.compile(r"""(?i)secret["']?\s*[:=]\s*["']?[0-9a-z]{8}"""),
-    "session secret": re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])"),
+    "session secret": re.compile(
+        r"(?<![0-9a-fA-F])(?!([0-9a-fA-F])\1{63})[0-9a-fA-F]{64}(?![0-9a-fA-F])"
+    ),
 }
 """What secrets look like that nobody knows beforehand."""
 

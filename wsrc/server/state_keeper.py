@@ -117,7 +117,8 @@ class StateKeeper:
                 _log.warning("%d changes of notes, reservations and orders are not kept", lost)
             self._task.cancel()
             await asyncio.wait([self._task])
-        for store in (self._store, self._orders):
+        stores, self._store, self._orders = (self._store, self._orders), None, None
+        for store in stores:
             if store is not None:
                 self._thread.submit(store.close)
         self._thread.shutdown(wait=False)

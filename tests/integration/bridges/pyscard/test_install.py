@@ -102,7 +102,7 @@ def test_one_reader_has_the_card_of_a_reservation(
         user = there.do(there.world.user())
         made = there.do(user.reserve(3600, iccid=UICC))
         with install(there, reservation=made.token) as installed:
-            assert names() == ["WSRC reservation 1 00 00"]
+            assert names() == [f"WSRC reservation {made.reservation.number} 00 00"]
             connection = installed.readers()[0].createConnection()
             connection.connect()
             assert there.do(there.world.state_of(iccid=UICC)) is CardState.ASSOCIATED
