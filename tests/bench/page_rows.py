@@ -14,7 +14,7 @@ from tests.support.world import LIMIT_S, UICC, hosting, uicc, until
 from wsrc.protocol.messages import CardState
 from wsrc.user_client.aio import Client
 
-PAGES, CARDS = (10, 50, 200, 800), (10, 50, 200)
+PAGES, CARDS = (800,), (200,)
 """Pages, and card clients, that are there at a time beside one of each; and none beside these."""
 
 FEW = (5, 20)
