@@ -28,16 +28,19 @@ class ReaderMark(NamedTuple):
     seq: int
 
 
-class ReaderSnapshot(NamedTuple):
+class _Snapshot(NamedTuple):
+    readers: tuple[ReaderView, ...]
+    mark: ReaderMark
+
+
+class ReaderSnapshot(_Snapshot):
     """
     All readers as they are at `mark`; whatever was known before is void.
 
-    `unanswered` names the servers of a cluster whose readers are missing, for they did not answer
-    in time.
+    `unanswered`, which is no part of the tuple, names the servers of a cluster whose readers are
+    missing, for they did not answer in time.
     """
 
-    readers: tuple[ReaderView, ...]
-    mark: ReaderMark
     unanswered: tuple[str, ...] = ()
 
 
@@ -137,7 +140,9 @@ class ReaderFeed:
         if after is None:
             whole, self._partial = self._partial, None
             there = tuple(whole[number] for number in sorted(whole))
-            self._tell(ReaderSnapshot(there, self._mark, tuple(self._missing)))
+            snapshot = ReaderSnapshot(there, self._mark)
+            snapshot.unanswered = tuple(self._missing)
+            self._tell(snapshot)
             for news in self._held:
                 self._tell(news)
 

@@ -44,7 +44,9 @@ class ReaderCalls:
         pages = await self._listed(m.ListReaders(**filters))
         readers = tuple(reader for page in pages for reader in page.readers)
         mark = ReaderMark(pages[0].instance, pages[0].seq)
-        return ReaderSnapshot(readers, mark, missing(pages))
+        snapshot = ReaderSnapshot(readers, mark)
+        snapshot.unanswered = missing(pages)
+        return snapshot
 
     async def set_tags(
         self,
