@@ -6,6 +6,7 @@ A look begins with SIGUSR1 and ends with SIGUSR2; each is told by a line on stan
 """
 
 import gc
+import os
 import signal
 import sys
 import tracemalloc
@@ -66,20 +67,23 @@ class _Looking:
 
     def begin(self, *_: object) -> None:
         self._held = _held()
-        sys.stderr.write("A look begins\n")
-        sys.stderr.flush()
+        _tell("A look begins")
         self._counts = dict.fromkeys(self._counts, 0)
         sys.setprofile(self._count)
 
     def end(self, *_: object) -> None:
         sys.setprofile(None)
         look = Look(self._counts["call"], self._counts["c_call"], _held() - self._held)
-        sys.stderr.write(f"A look ends: {' '.join(map(str, look))}\n")
-        sys.stderr.flush()
+        _tell(f"A look ends: {' '.join(map(str, look))}")
 
     def _count(self, _: FrameType, event: str, __: object) -> None:
         if event in self._counts:
             self._counts[event] += 1
+
+
+def _tell(line: str) -> None:
+    """Write a line to standard error at once, though a signal may have come in such a write."""
+    os.write(sys.stderr.fileno(), f"{line}\n".encode())
 
 
 def _held() -> int:

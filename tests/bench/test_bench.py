@@ -217,7 +217,7 @@ def test_bench_pages_are_measured_by_what_one_more_takes(
     monkeypatch.setattr(page_rows, "FEW_S", 0.1)
     monkeypatch.setattr(page_rows, "SESSIONS", 2)
     assert measure(book, ["pages"])
-    assert book.get("pages.events_of_session") in {2.0, 2.5, 3.0, 3.5, 4.0}
+    assert 1.0 <= book.get("pages.events_of_session") <= 4.0
     assert {t.figure for t in targets.TARGETS if t.row == "pages"} <= set(book.values)
 
 

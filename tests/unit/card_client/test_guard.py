@@ -286,5 +286,7 @@ async def test_a_command_that_needs_no_look_costs_a_look_up(octets: Octets) -> N
             await bench.ask(attach(), m.AttachAck)
             (held,) = bench.agent._turns.sessions.values()
             assert isinstance(held, Attachment)
-            calls[profile] = calls_of(partial(held.line.transmit, octets, raw_tpdu=False))
+            command = partial(held.line.transmit, octets, raw_tpdu=False)
+            calls_of(command)  # what is found out once, and kept, is not counted
+            calls[profile] = calls_of(command)
     assert calls["last-try"] == calls["full"] + 4
