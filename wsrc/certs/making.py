@@ -22,7 +22,10 @@ ORGANISATION = "WSRC"
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DNS = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
-_EMAIL = re.compile(r"[!#-'*-9=?^-~]+@" + _DNS.pattern)
+_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
+_EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_DNS.pattern}", re.ASCII)
+"""An address whose local part is a dot-atom (RFC 5322 section 3.2.3)."""
+
 _MOST_NAME = 253
 """Characters of a name (RFC 1035 section 2.3.4)."""
 
