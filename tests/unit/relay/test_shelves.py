@@ -130,6 +130,7 @@ def test_what_is_named_otherwise_is_found_by_its_new_names_alone() -> None:
     before = shop.shelves.copy()
     shop.shelves.put(slot)
     assert shop.one(label="shelf 7")[0] == ()
+    assert shop.shelves._under([("label", "shelf 7")]) == []
     assert len(shop.one(label="shelf 8")[0]) == 2
     assert len(shop.one(iccid=iccid(500))[0]) == 1
     shop.shelves = before
