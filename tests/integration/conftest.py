@@ -9,6 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests.support.browser import browsing, chromium
+from tests.support.sealed_world import SealedWorld, sealed
 from tests.support.shared import KEEPERS, Kept, keeping
 
 
@@ -32,3 +33,17 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     """Have each keeper of what outlives a server."""
     with keeping(request.param, tmp_path) as kept:
         yield kept
+
+
+@pytest.fixture
+def state_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what card hosts and users keep in folders of this test alone."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+
+
+@pytest_asyncio.fixture
+async def sealed_world(state_of_both: None, tmp_path: Path) -> AsyncIterator[SealedWorld]:
+    """Run a server, for card hosts and users that seal their sessions."""
+    async with sealed(tmp_path) as world:
+        yield world

@@ -35,11 +35,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 
 @pytest.fixture
-async def world(
-    tmp_path: Path, pki: Pki, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[SealedWorld]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+async def world(state_of_both: None, tmp_path: Path, pki: Pki) -> AsyncIterator[SealedWorld]:
     async with sealed(tmp_path, pki) as world:
         yield world
 

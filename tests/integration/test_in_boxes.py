@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in boxes: a server sees nothing of it, and the card host checks it."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from tests.support.sealed_world import WRONG_PIN, SealedWorld, sealed
+from tests.support.sealed_world import WRONG_PIN, SealedWorld
 from tests.support.world import ASK_PIN, PIN, READ_ICCID, UICC
 from wsrc.card.identity import iccid_to_ef
 from wsrc.card.slot import Initialization, Share
@@ -27,16 +24,12 @@ SAID = bytes.fromhex("5ea1ed5ea1ed")
 STEP = m.Step(command=Octets(WRONG_PIN))
 
 
-@pytest.fixture(autouse=True)
-def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+pytestmark = pytest.mark.usefixtures("state_of_both")
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SealedWorld]:
-    async with sealed(tmp_path) as world:
-        yield world
+def world(sealed_world: SealedWorld) -> SealedWorld:
+    return sealed_world
 
 
 async def test_every_request_of_a_session_is_sealed_and_so_is_every_answer(

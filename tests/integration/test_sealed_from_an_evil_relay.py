@@ -6,15 +6,14 @@ What it does with requests, answers and offers is the table of `test_evils.py`.
 """
 
 import gc
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests.support.evil_relay import Change
-from tests.support.sealed_world import WRONG_PIN, SealedWorld, sealed, tries
+from tests.support.sealed_world import WRONG_PIN, SealedWorld, tries
 from tests.support.world import ASK_PIN, EUICC, UICC, until
 from wsrc.errors import ErrorCode, RefusedError, WsrcError
 from wsrc.octets import Octets
@@ -26,12 +25,9 @@ UNUSED = 100
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SealedWorld]:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
-    async with sealed(tmp_path) as world:
-        await world.host()
-        yield world
+async def world(sealed_world: SealedWorld) -> SealedWorld:
+    await sealed_world.host()
+    return sealed_world
 
 
 def refused(*codes: ErrorCode) -> Any:

@@ -2,7 +2,6 @@
 """Users and card hosts whose sessions are sealed, with our server between them."""
 
 import stat
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from tests.support.pki import Pki
 from tests.support.proxy import proxy_to
-from tests.support.sealed_world import HOST, SealedWorld, sealed
+from tests.support.sealed_world import HOST, SealedWorld
 from tests.support.world import ASK_PIN, PIN, UICC, hosting, running, until
 from wsrc.card.slot import Share
 from wsrc.certs.making import Kind
@@ -27,17 +26,12 @@ from wsrc.errors import (
 from wsrc.protocol import messages as m
 from wsrc.user_client.aio import Client
 
-
-@pytest.fixture(autouse=True)
-def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "host"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user"))
+pytestmark = pytest.mark.usefixtures("state_of_both")
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[SealedWorld]:
-    async with sealed(tmp_path) as world:
-        yield world
+def world(sealed_world: SealedWorld) -> SealedWorld:
+    return sealed_world
 
 
 def refused(code: ErrorCode, sentence: str) -> Any:

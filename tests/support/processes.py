@@ -12,6 +12,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.support.certificates import Certificates
 from tests.support.paths import ROOT
@@ -105,6 +106,21 @@ class Program:
             with self._changed:
                 self.lines.append(line.rstrip("\n"))
                 self._changed.notify_all()
+
+
+def server_command(
+    *args: str, stdout: IO[str] | int = subprocess.PIPE
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command of a server to its end."""
+    return subprocess.run(
+        argv("wsrc-server", *args),
+        env=environment(),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
 
 
 class Programs:

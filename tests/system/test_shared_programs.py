@@ -11,7 +11,16 @@ from typing import IO
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.processes import LIMIT_S, Program, Programs, argv, environment, ports_of, running
+from tests.support.processes import (
+    LIMIT_S,
+    Program,
+    Programs,
+    argv,
+    environment,
+    ports_of,
+    running,
+    server_command,
+)
 from tests.support.shared import Kept, keeping
 from tests.support.tokens import token_file
 
@@ -52,15 +61,7 @@ class Nodes:
         self, name: str, *arguments: str, stdout: IO[str] | int = subprocess.PIPE
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command for tokens on the host of one of them."""
-        return subprocess.run(
-            argv("wsrc-server", *self._options(name), "token", *arguments),
-            env=environment(),
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+        return server_command(*self._options(name), "token", *arguments, stdout=stdout)
 
     def _options(self, name: str) -> tuple[str, ...]:
         settings = self._kept.settings

@@ -12,7 +12,7 @@ from typing import IO
 import pytest
 
 from tests.support.certificates import Certificates
-from tests.support.processes import LIMIT_S, Program, Programs, argv, environment, running
+from tests.support.processes import LIMIT_S, Program, Programs, argv, running, server_command
 from tests.support.tokens import token_file
 from tests.support.world import UICC
 from wsrc.net.bearer import CREDENTIAL
@@ -46,15 +46,7 @@ def server(programs: Programs, state: Path) -> Program:
 def command(
     state: Path, *args: str, stdout: IO[str] | int = subprocess.PIPE
 ) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        argv("wsrc-server", "--state-dir", str(state), "token", *args),
-        env=environment(),
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    return server_command("--state-dir", str(state), "token", *args, stdout=stdout)
 
 
 def added(state: Path, *args: str) -> tuple[str, str]:

@@ -324,15 +324,16 @@ _CARD_OPTIONS = {
     "any": "Any of these.",
 }
 
-wait_option = click.option(
-    "--wait",
-    "--wait-s",
-    "wait_s",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="S",
-    help="Seconds to wait for a card that is busy or absent.",
-)
+
+def waiting(explained: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return an option that says how many seconds something is waited for."""
+    seconds = click.FloatRange(min=0)
+    return click.option(
+        "--wait", "--wait-s", "wait_s", type=seconds, default=0.0, metavar="S", help=explained
+    )
+
+
+wait_option = waiting("Seconds to wait for a card that is busy or absent.")
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
-from wsrc.command_line.invocation import Invocation
+from wsrc.command_line.invocation import Invocation, waiting
 from wsrc.net.tls_files import ClientTls
 from wsrc.user_client.naming import Filters
 
@@ -58,15 +58,9 @@ def one_of(
     return OneOf({}, booked_by(call.settings, reservation), wait_s)
 
 
-queue_option = click.option(
-    "--wait",
-    "--wait-s",
-    "wait_s",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    metavar="S",
-    help="With --any or --reservation: seconds to wait in turn while no card is free; the reader "
-    "is empty meanwhile.",
+queue_option = waiting(
+    "With --any or --reservation: seconds to wait in turn while no card is free; the reader is "
+    "empty meanwhile."
 )
 
 ONLY_ONE = "--wait needs --any or --reservation: else the cards that others use are shown as such."
